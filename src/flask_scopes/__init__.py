@@ -1,0 +1,25 @@
+"""Flask-Scopes: the right lifetime for every object of a Flask application."""
+
+from .errors import ArgumentsError
+from .errors import ClosedError
+from .errors import CycleError
+from .errors import OutsideScopeError
+from .errors import ScopeMismatchError
+from .errors import ScopesError
+from .errors import SetupError
+from .errors import YieldError
+from .extension import Scopes
+from .resource import Resource
+
+__all__ = [
+    "ArgumentsError",
+    "ClosedError",
+    "CycleError",
+    "OutsideScopeError",
+    "Resource",
+    "ScopeMismatchError",
+    "Scopes",
+    "ScopesError",
+    "SetupError",
+    "YieldError",
+]

@@ -1,0 +1,132 @@
+"""What one app keeps: the stores of its processes, and the units in progress."""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import typing as t
+import weakref
+
+from . import contexts
+from . import errors
+from .building import run_factory
+from .isolation import app_alone
+from .store import Store
+from .teardown import finish
+
+if t.TYPE_CHECKING:
+    import collections.abc as c
+
+    from flask import Flask
+
+    from .building import Build
+    from .recipe import Recipe
+
+T = t.TypeVar("T")
+
+
+class Unit(Store):
+    """The request objects of one unit of work: a request or an app context."""
+
+    __slots__ = ("home",)
+
+    def __init__(self, pid: int, home: Application) -> None:
+        super().__init__(pid)
+        self.home = home
+        home.units[id(self)] = weakref.ref(self)
+
+    def end(self, error: BaseException | None) -> None:
+        # A fork in the middle of the unit is not its end.
+        if self.pid == os.getpid():
+            self.home.units.pop(id(self), None)
+            super().end(error)
+
+
+class ApplicationStore(Store):
+    """The application objects of one app in one process.
+
+    Each is made, and torn down, in an empty :class:`contextvars.Context` of its
+    own with nothing but an app context pushed: nothing of the request that
+    happened to come first can be kept, and what a factory enters before its
+    yield can be left after it.
+    """
+
+    __slots__ = ("app",)
+
+    def __init__(self, pid: int, app: weakref.ref[Flask]) -> None:
+        super().__init__(pid)
+        self.app = app
+
+    def make(
+        self, build: Build, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
+    ) -> object:
+        build.context = contextvars.Context()
+        return self._in_app(build, lambda: run_factory(build, args, kwargs))
+
+    def finish(self, build: Build, error: BaseException | None) -> BaseException | None:
+        if build.generator is None:
+            return None
+        # At the end of a process there is no unit to fail: that one object
+        # could not be closed is no reason for another to roll back.
+        return self._in_app(build, lambda: finish(build, None))
+
+    def _in_app(self, build: Build, step: c.Callable[[], T]) -> T:
+        def run() -> T:
+            app = t.cast("Flask", self.app())
+            with app_alone(app, lambda: errors.no_g(build.recipe)):
+                return step()
+
+        return t.cast("contextvars.Context", build.context).run(run)
+
+
+class Application:
+    """What one Flask app keeps in ``app.extensions["scopes"]``; lives as long."""
+
+    __slots__ = ("__weakref__", "app", "members", "stores", "units")
+
+    def __init__(self, app: Flask) -> None:
+        # Weak, because the app holds us.
+        self.app = weakref.ref(app)
+        self.members: set[object] = set()
+        """The :class:`~flask_scopes.Scopes` that may be used with this app."""
+        self.stores: dict[int, ApplicationStore] = {}
+        """By process id. After a fork the parent's stays here untouched: to
+        drop it would close, from the child, what the parent uses.
+        """
+        self.units: dict[int, weakref.ref[Unit]] = {}
+        """The units in progress, by id: an override has to find them."""
+
+    def store(self) -> ApplicationStore:
+        """The store of this process, made at first use."""
+        pid = os.getpid()
+        store = self.stores.get(pid)
+        if store is None:
+            # Atomic, so that threads agree on one, and without a lock, which
+            # a fork could hand down locked.
+            store = self.stores.setdefault(pid, ApplicationStore(pid, self.app))
+        return store
+
+    def unit(self, context: contexts.Context, recipe: Recipe) -> Unit:
+        """The unit that code in app context *context* belongs to, made at first
+        use.
+
+        :raises ClosedError: Flask has popped the context already.
+        """
+        inner = contexts.inner_context(context)
+        unit: Unit | None = getattr(inner, "scopes_unit", None)
+        pid = os.getpid()
+        if unit is None or unit.pid != pid:
+            if contexts.is_over(inner):
+                raise errors.closed(recipe, ending=False)
+            if unit is not None:
+                _inherited.append(unit)
+            unit = contexts.keep_unit(context, inner, Unit(pid, self))
+        if contexts.can_only_be(context, inner):
+            context.scopes_here = unit
+        return unit
+
+
+_inherited: list[Unit] = []
+"""Units of the process that forked this one, kept for ever: the collector would
+close their generators, and with them what the parent is still using.
+"""

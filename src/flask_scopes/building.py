@@ -1,0 +1,164 @@
+"""What is being built now, by whom, and who waits for it.
+
+A :class:`Build` is one making of one object. While it runs it is a frame on a
+stack: the stack is a chain of parents, its top is a ContextVar, so that each
+thread, greenlet and copied context has its own, and two threads that build the
+same object are no cycle. A context copied inside of a factory (for a thread
+that the factory starts and waits for) carries the stack along, so there it is.
+
+When the object is ready the same record stays with it: which generator will
+tear it down, and what it asked for while it was made.
+
+Threads wait for each other's builds. Before a thread waits it says so in
+``_waiting`` and then looks whether the build that it is about to wait for is,
+directly or through others, waiting for one of its own: of two threads that
+close a circle the later one sees the earlier one's entry, so no lock is needed
+and at least one of them gets an error where both would have hung.
+"""
+
+from __future__ import annotations
+
+import collections.abc as c
+import contextvars
+import threading
+import types
+import typing as t
+
+from . import errors
+from .recipe import Key
+from .recipe import Recipe
+from .recipe import Replacement
+
+current_build: contextvars.ContextVar[Build | None] = contextvars.ContextVar(
+    "flask_scopes.current_build", default=None
+)
+
+
+class Build:
+    """One making of one object: a frame while it runs, a record afterwards."""
+
+    __slots__ = (
+        "context",
+        "generator",
+        "key",
+        "parent",
+        "recipe",
+        "running",
+        "uses",
+        "waiters",
+    )
+
+    def __init__(self, recipe: Recipe, key: Key, parent: Build | None) -> None:
+        self.recipe = recipe
+        self.key = key
+        self.parent = parent
+        self.uses: list[Build | Replacement] = []
+        """How what the factory asked for was built (or what replaced it)."""
+        self.generator: types.GeneratorType[object, None, None] | None = None
+        """Suspended at its yield; None if there is nothing to tear down."""
+        self.context: contextvars.Context | None = None
+        """Where an application object was made and will be torn down."""
+        self.running = True
+        self.waiters: list[threading.Lock] = []
+        """One lock for each thread that waits for this build; see `wait`."""
+
+    def end(self) -> None:
+        """Let those go on who wait for it, and let go of the frame below."""
+        self.running = False
+        self.parent = None
+        while self.waiters:
+            self.waiters.pop().release()
+
+    def wait(self) -> None:
+        """Return when the build has ended, well or badly.
+
+        The lock is made here, by the thread that needs it: at import a server's
+        monkey patching may still be to come, and nobody pays who does not wait.
+        """
+        lock = threading.Lock()
+        lock.acquire()
+        self.waiters.append(lock)
+        # Looked up after appending, as `end` sets it before taking from the
+        # list: whichever thread comes second sees what the first one did.
+        if self.running:
+            lock.acquire()
+
+    def chain(self) -> c.Iterator[Build]:
+        """This build, what asked for it, what asked for that, and so on."""
+        build: Build | None = self
+        while build is not None:
+            yield build
+            build = build.parent
+
+
+def run_factory(
+    build: Build, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
+) -> object:
+    """Run the factory, as far as its yield if it is a generator.
+
+    :raises YieldError: a generator ended without a yield.
+    """
+    token = current_build.set(build)
+    try:
+        made = build.recipe.factory(*args, **kwargs)
+        if not isinstance(made, types.GeneratorType):
+            return made
+        build.generator = generator = t.cast(
+            "types.GeneratorType[object, None, None]", made
+        )
+        try:
+            return next(generator)
+        except StopIteration:
+            raise errors.no_yield(build.recipe) from None
+    finally:
+        current_build.reset(token)
+
+
+def wait_for(rival: Build, mine: Build | None) -> None:
+    """Return when *rival*, which another thread is making, is ready or has failed.
+
+    :param mine: what this thread is building meanwhile, if anything.
+    :raises CycleError: *rival* is part of what asked, or waits for it.
+    """
+    if mine is None:
+        rival.wait()
+        return
+    steps = list(mine.chain())
+    if rival in steps:
+        loop = steps[: steps.index(rival) + 1]
+        path = [build.recipe for build in reversed(loop)]
+        raise errors.cycle([*path, rival.recipe])
+    _waiting[mine] = rival
+    try:
+        circle = _circle(mine, rival)
+        if circle is not None:
+            raise errors.cycle(circle, threads=True)
+        rival.wait()
+    finally:
+        del _waiting[mine]
+
+
+_waiting: dict[Build, Build] = {}
+"""Who (the innermost build of a thread) waits for what."""
+
+
+def _circle(mine: Build, rival: Build) -> list[Recipe] | None:
+    """The path from one of *mine*'s builds through other threads back to it."""
+    own = list(mine.chain())
+    ways: list[tuple[Build, list[Recipe]]] = [(rival, [rival.recipe])]
+    seen: set[Build] = set()
+    while ways:
+        goal, path = ways.pop()
+        if goal in own:
+            below = own[: own.index(goal) + 1]
+            return [build.recipe for build in reversed(below)] + path
+        if goal in seen:
+            continue
+        seen.add(goal)
+        for waiter, target in list(_waiting.items()):
+            chain = list(waiter.chain())
+            if goal in chain:
+                above = chain[: chain.index(goal)]
+                step = [build.recipe for build in reversed(above)]
+                ways.append((target, [*path, *step, target.recipe]))
+    return None

@@ -1,0 +1,98 @@
+"""How Flask calls us: methods of the app, wrapped on the app object.
+
+Functions registered with ``teardown_request`` would do, but on Flask 3.1 one
+that raises skips those registered before it, ours among them; the order of
+``init_app`` would decide whether other teardown functions may still use request
+objects; and finding out whether each is async costs Flask more than all of our
+work. The wrapped method ends the unit after everything else, whatever that did.
+
+A wrapper must not refer to its app: the app would be part of a cycle, and stay
+until a collection finds it. So it holds the method of the class (or the wrapper
+that another extension had put on the app) and a weak reference. Arguments are
+passed on as they come: Flask 3.2 passes the context first.
+"""
+
+from __future__ import annotations
+
+import collections.abc as c
+import contextvars
+import typing as t
+import weakref
+
+from . import contexts
+
+if t.TYPE_CHECKING:
+    from flask import Flask
+
+    from .application import Unit
+
+
+def install(app: Flask) -> None:
+    """Wrap the methods of *app*: those with which Flask ends a request or an app
+    context, so that its unit ends too; and, on Flask 3.1, the one that makes
+    request contexts, so that shared app contexts are known.
+    """
+    _wrap_teardown(app, "do_teardown_request", contexts.innermost_request)
+    _wrap_teardown(app, "do_teardown_appcontext", contexts.app_context)
+    if contexts.shares_app_contexts():
+        _wrap_request_context(app)
+
+
+def _wrap_teardown(
+    app: Flask, name: str, variable: contextvars.ContextVar[contexts.Context]
+) -> None:
+    call = _unbound(app, name)
+    current = variable.get
+    reference = weakref.ref(app)
+
+    def teardown(*args: t.Any, **kwargs: t.Any) -> None:
+        context = current(None)
+        try:
+            call(reference(), *args, **kwargs)
+        except BaseException as error:
+            _end(context, error)
+            raise
+        if hasattr(context, "scopes_unit"):
+            _end(context, _error_among(args, kwargs))
+
+    setattr(app, name, teardown)
+
+
+def _end(context: contexts.Context | None, error: BaseException | None) -> None:
+    unit: Unit | None = getattr(context, "scopes_unit", None)
+    if unit is not None:
+        unit.end(error)
+
+
+def _error_among(
+    args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
+) -> BaseException | None:
+    error = kwargs.get("exc", args[-1] if args else None)
+    return error if isinstance(error, BaseException) else None
+
+
+def _wrap_request_context(app: Flask) -> None:
+    call = _unbound(app, "request_context")
+    current = contexts.app_context.get
+    reference = weakref.ref(app)
+
+    def request_context(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        made = call(reference(), *args, **kwargs)
+        if current(None) is not None:
+            contexts.share(made)
+        return made
+
+    app.request_context = request_context  # type: ignore[method-assign]
+
+
+def _unbound(app: Flask, name: str) -> c.Callable[..., t.Any]:
+    """What *name* does so far, as a function of the app (and without one)."""
+    earlier: c.Callable[..., t.Any] | None = vars(app).get(name)
+    if earlier is None:
+        return t.cast("c.Callable[..., t.Any]", getattr(type(app), name))
+    wrapper = earlier
+
+    def call(app: Flask, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        return wrapper(*args, **kwargs)
+
+    return call

@@ -1,0 +1,146 @@
+"""Replace a resource for a while, and put everything back.
+
+An override is for tests, so it may be slow, but it has to be right: nobody may
+see what was built from the original while it is replaced, or what was built
+from the replacement afterwards. Every build has noted what it asked for, so
+what depends on what is known, not guessed.
+
+On entering, the objects that were built from the original are *set aside*: they
+stay in their stores, to be torn down in their turn, but calls no longer find
+them. On leaving, those built from the replacement are forgotten and the others
+come back. Objects of the application are torn down then; those of a unit end
+with their unit, which decides between commit and rollback.
+"""
+
+from __future__ import annotations
+
+import collections.abc as c
+import contextlib
+import threading
+import typing as t
+
+from . import errors
+from .recipe import UNSET
+from .recipe import Recipe
+from .recipe import Replacement
+from .scope import Scope
+from .teardown import raise_together
+
+if t.TYPE_CHECKING:
+    from .building import Build
+    from .store import Store
+
+# Made at import, unlike every other lock: only overrides take it, and a server
+# that patches or forks has none in force.
+_switching = threading.Lock()
+_in_force: list[tuple[Recipe, Replacement]] = []
+switches: int = 0
+"""How often an override was entered or left so far."""
+
+
+def override(
+    recipe: Recipe,
+    value: object = UNSET,
+    /,
+    *,
+    factory: c.Callable[..., object] | None = None,
+) -> contextlib.AbstractContextManager[None]:
+    """Let *recipe* hand out *value*, or what *factory* builds, inside the block.
+
+    :raises SetupError: neither or both are given.
+    :raises BaseExceptionGroup: on leaving, if teardowns of application objects
+        that were built from the replacement failed.
+    """
+    if (value is UNSET) is (factory is None):
+        raise errors.bad_override(recipe)
+    return _override(recipe, value, factory or recipe.factory)
+
+
+@contextlib.contextmanager
+def _override(
+    recipe: Recipe, value: object, factory: c.Callable[..., object]
+) -> c.Generator[None, None, None]:
+    replacement = Replacement(recipe, factory, value)
+    pair = (recipe, replacement)
+    with _switching:
+        recipe.replacements += (replacement,)
+        _in_force.append(pair)
+        _switched()
+    try:
+        yield
+    finally:
+        with _switching:
+            recipe.replacements = tuple(
+                other for other in recipe.replacements if other is not replacement
+            )
+            _in_force.remove(pair)
+            finished = _forget_dependents(replacement)
+            for store, build, made in replacement.aside:
+                store.show(build, made)
+            _switched()
+        raise_together(_tear_down(finished))
+
+
+def reconsider() -> None:
+    """Look again, after a build during which an override came or went."""
+    with _switching:
+        _switched()
+
+
+def _switched() -> None:
+    """Set aside whatever was built from something that is now replaced."""
+    global switches
+    switches += 1
+    for recipe, replacement in _in_force:
+        older = recipe.replacements[: recipe.replacements.index(replacement)]
+        for source in (recipe, *older):
+            for store, build in _dependents(source):
+                made = store.hide(build)
+                if made is not UNSET:
+                    replacement.aside.append((store, build, made))
+
+
+def _dependents(source: Recipe) -> c.Iterator[tuple[Store, Build]]:
+    """What *source* built, and all that was built from it, in order."""
+    affected: set[Build] = set()
+    for store in _stores(source):
+        for build in list(store.built):
+            if build.recipe is source or any(
+                use is source or use in affected for use in build.uses
+            ):
+                affected.add(build)
+                yield store, build
+
+
+def _stores(recipe: Recipe) -> c.Iterator[Store]:
+    """Every store that may hold such objects, those that live longer first."""
+    for application in list(recipe.owner.applications):
+        yield application.store()
+        for reference in list(application.units.values()):
+            unit = reference()
+            if unit is not None:
+                yield unit
+
+
+def _forget_dependents(replacement: Replacement) -> list[tuple[Store, Build]]:
+    """Make what was built from *replacement* unreachable; return what must be
+    torn down now, in the order in which it was built.
+    """
+    doomed = list(_dependents(replacement))
+    builds = {build for _, build in doomed}
+    for store, build in doomed:
+        store.hide(build)
+    for _, other in _in_force:
+        other.aside[:] = [item for item in other.aside if item[1] not in builds]
+    return [item for item in doomed if item[1].recipe.scope is Scope.APPLICATION]
+
+
+def _tear_down(
+    finished: list[tuple[Store, Build]],
+) -> list[tuple[Build, BaseException]]:
+    failures: list[tuple[Build, BaseException]] = []
+    for store, build in reversed(finished):
+        failure = store.remove(build)
+        if failure is not None:
+            failures.append((build, failure))
+    return failures

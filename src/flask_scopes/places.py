@@ -1,0 +1,55 @@
+"""Places in source code, written as ``file:line`` so that editors can open them."""
+
+from __future__ import annotations
+
+import collections.abc as c
+import inspect
+import os
+import threading
+import types
+
+_PACKAGE = os.path.dirname(__file__) + os.sep
+
+
+def place_of(factory: c.Callable[..., object]) -> str:
+    """Where *factory* is defined; its dotted name if it has no source."""
+    target = inspect.unwrap(factory)
+    code = getattr(target, "__code__", None) or getattr(
+        getattr(target, "__init__", None), "__code__", None
+    )
+    if isinstance(code, types.CodeType):
+        return f"{short_path(code.co_filename)}:{code.co_firstlineno}"
+    return f"{getattr(target, '__module__', None)}.{name_of(factory)}"
+
+
+def name_of(factory: c.Callable[..., object]) -> str:
+    """The name of *factory*; of its type, where it has none of its own."""
+    return getattr(factory, "__name__", None) or type(factory).__name__
+
+
+def caller() -> str:
+    """The user's line that led here: the first frame outside this package.
+
+    Names the thread too when it is not the main one: that is most often why
+    there is no context.
+    """
+    frame: types.FrameType | None = inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    if frame is None:
+        return "an unknown place"
+    place = f"{short_path(frame.f_code.co_filename)}:{frame.f_lineno}"
+    thread = threading.current_thread()
+    if thread is threading.main_thread():
+        return place
+    return f"{place}, in thread {thread.name!r}"
+
+
+def short_path(filename: str) -> str:
+    """*filename* relative to the working directory, if it is inside of it."""
+    try:
+        relative = os.path.relpath(filename)
+    except ValueError:
+        # Another drive, on Windows.
+        return filename
+    return filename if relative.startswith(os.pardir) else relative

@@ -1,0 +1,143 @@
+"""What a resource is made by, and the key that its objects are kept under."""
+
+from __future__ import annotations
+
+import collections.abc as c
+import importlib
+import inspect
+import types
+import typing as t
+
+from . import errors
+from .places import name_of
+from .places import place_of
+
+if t.TYPE_CHECKING:
+    from .application import Application
+    from .scope import Scope
+
+Key: t.TypeAlias = c.Hashable
+"""What an object is kept under: the recipe itself if its factory takes nothing,
+else ``(recipe, args)``, and behind these any arguments that go by name only."""
+
+
+class Owner(t.Protocol):
+    """The part of :class:`~flask_scopes.Scopes` that a recipe needs to know."""
+
+    @property
+    def applications(self) -> c.Iterable[Application]: ...
+
+
+class Recipe:
+    """How the objects of one resource are made; lives as long as the resource.
+
+    Compared by identity: two resources that share a factory are two.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "factory",
+        "owner",
+        "positional",
+        "replacements",
+        "scope",
+        "signature",
+    )
+
+    def __init__(
+        self, scope: Scope, factory: c.Callable[..., object], owner: Owner
+    ) -> None:
+        self.scope = scope
+        self.factory = factory
+        self.owner = owner
+        self.replacements: tuple[Replacement, ...] = ()
+        """The overrides in force, the newest last."""
+        self.signature = _signature(factory)
+        """None for a factory that takes nothing."""
+        self.positional = _positional(self.signature)
+        """How many arguments make a complete call by position; -1: never."""
+
+    @property
+    def name(self) -> str:
+        return name_of(self.factory)
+
+    @property
+    def place(self) -> str:
+        """Where the factory stands: ``file:line``."""
+        return place_of(self.factory)
+
+    def key(self, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> Key:
+        """The key of a call: the same for every spelling of the same arguments.
+
+        :raises ArgumentsError: they do not fit the factory, or are not hashable.
+        """
+        signature = self.signature
+        if signature is None:
+            return self
+        try:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            key = (self, bound.args, *sorted(bound.kwargs.items()))
+            hash(key)
+        except TypeError as error:
+            raise errors.bad_arguments(self, signature, error) from None
+        return key
+
+    def __repr__(self) -> str:
+        return f"<{self.scope} resource {self.name} at {self.place}>"
+
+    def __deepcopy__(self, memo: object) -> Recipe:
+        # A copy would be another resource, with other objects, under one name.
+        return self
+
+    def __reduce__(self) -> tuple[c.Callable[..., object], tuple[str]]:
+        # A bound method is pickled as "the attribute of that name of its self",
+        # and the factory's module has the resource under that name: so a
+        # resource goes to another process by reference, as functions do.
+        return importlib.import_module, (self.factory.__module__,)
+
+
+class Replacement(Recipe):
+    """What stands in for a resource while one override is in force."""
+
+    __slots__ = ("aside", "value")
+
+    def __init__(
+        self, original: Recipe, factory: c.Callable[..., object], value: object
+    ) -> None:
+        super().__init__(original.scope, factory, original.owner)
+        self.value = value
+        """The object to hand out, or :data:`UNSET`: then *factory* builds one."""
+        self.aside: list[t.Any] = []
+        """What was built from the original, and comes back; see overrides.py."""
+
+
+UNSET: t.Final = object()
+"""Tells "no value" from a value that is None."""
+
+
+def _signature(factory: c.Callable[..., object]) -> inspect.Signature | None:
+    """The signature of *factory*; None if it takes nothing."""
+    # Reading it takes some 20 us, and an app may have a thousand factories.
+    if isinstance(factory, types.FunctionType) and not hasattr(factory, "__wrapped__"):
+        code = factory.__code__
+        variable = code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
+        if not (code.co_argcount or code.co_kwonlyargcount or variable):
+            return None
+    try:
+        signature = inspect.signature(factory)
+    except ValueError:
+        # Some built-in types do not tell.
+        return None
+    return signature if signature.parameters else None
+
+
+def _positional(signature: inspect.Signature | None) -> int:
+    parameters = signature.parameters.values() if signature else ()
+    by_position = (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    )
+    if all(parameter.kind in by_position for parameter in parameters):
+        return len(parameters)
+    return -1

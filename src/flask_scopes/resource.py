@@ -1,0 +1,174 @@
+"""What a decorated factory is: a function that finds its object, or builds it.
+
+A resource is a *bound method of its recipe*. Measured on CPython 3.11 to 3.13,
+a call then costs what a closure costs, half of a class with ``__call__``, and
+unlike a closure it says in its ``repr`` what it is and where it stands.
+"""
+
+from __future__ import annotations
+
+import collections.abc as c
+import contextlib
+import functools
+import inspect
+import types
+import typing as t
+
+from . import errors
+from .contexts import app_context
+from .lookup import find
+from .overrides import override
+from .recipe import Owner
+from .recipe import Recipe
+from .scope import Scope
+
+P = t.ParamSpec("P")
+T = t.TypeVar("T")
+
+_current = app_context.get
+
+
+class Resource(t.Protocol[P, T]):
+    """A decorated factory. Calling it gives the object of the current scope.
+
+    The object is built at the first call in its scope and torn down at the
+    scope's end. The resource itself keeps the factory's name, docstring and
+    signature.
+    """
+
+    __name__: str
+    __qualname__: str
+    __module__: str
+
+    @property
+    def __wrapped__(self) -> c.Callable[P, object]:
+        """The factory."""
+        ...
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The object: this scope's, and for these arguments.
+
+        :raises OutsideScopeError: there is no context that it could live in.
+        :raises ScopeMismatchError: called by a factory whose objects live longer.
+        :raises CycleError: its factory needs what is just being built.
+        :raises ClosedError: its scope has already ended.
+        :raises YieldError: its factory yielded nothing.
+        """
+        ...
+
+    @t.overload
+    def override(self, obj: T, /) -> contextlib.AbstractContextManager[None]: ...
+    @t.overload
+    def override(
+        self, *, factory: c.Callable[P, c.Iterator[T]]
+    ) -> contextlib.AbstractContextManager[None]: ...
+    @t.overload
+    def override(
+        self, *, factory: c.Callable[P, T]
+    ) -> contextlib.AbstractContextManager[None]: ...
+
+
+def resource(
+    scope: Scope, factory: c.Callable[P, object], owner: Owner
+) -> Resource[P, t.Any]:
+    """Make the resource that calls *factory* once in each *scope*.
+
+    :raises SetupError: *factory* is not callable, or is asynchronous.
+    """
+    if not callable(factory):
+        raise errors.bad_factory(scope, factory, "it is not a function")
+    if inspect.iscoroutinefunction(factory) or inspect.isasyncgenfunction(factory):
+        reason = "it is async, and its object is asked for by a plain call"
+        raise errors.bad_factory(scope, factory, reason)
+    recipe = Recipe(scope, factory, owner)
+    call = _CALLS[scope, recipe.signature is not None]()
+    functools.update_wrapper(call, factory)
+    call.__name__ = recipe.name
+    call.__signature__ = _Signature(factory)  # type: ignore[attr-defined]
+    call.override = functools.partial(override, recipe)  # type: ignore[attr-defined]
+    return t.cast("Resource[P, t.Any]", types.MethodType(call, recipe))
+
+
+def _application() -> c.Callable[..., t.Any]:
+    def call(self: Recipe) -> t.Any:
+        try:
+            return _current().scopes_application[self]
+        except (LookupError, AttributeError):
+            # Not here: what a factory raises must not seem to come of this.
+            pass
+        return find(self, (), {})
+
+    return call
+
+
+def _request() -> c.Callable[..., t.Any]:
+    def call(self: Recipe) -> t.Any:
+        try:
+            return _current().scopes_request[self]
+        except (LookupError, AttributeError):
+            pass
+        return find(self, (), {})
+
+    return call
+
+
+def _application_by_arguments() -> c.Callable[..., t.Any]:
+    def call(self: Recipe, /, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        try:
+            if len(args) == self.positional and not kwargs:
+                return _current().scopes_application[self, args]
+        except (LookupError, AttributeError, TypeError):
+            # TypeError: not hashable; the cold path says so in full.
+            pass
+        return find(self, args, kwargs)
+
+    return call
+
+
+def _request_by_arguments() -> c.Callable[..., t.Any]:
+    def call(self: Recipe, /, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        try:
+            if len(args) == self.positional and not kwargs:
+                return _current().scopes_request[self, args]
+        except (LookupError, AttributeError, TypeError):
+            pass
+        return find(self, args, kwargs)
+
+    return call
+
+
+_CALLS = {
+    (Scope.APPLICATION, False): _application,
+    (Scope.APPLICATION, True): _application_by_arguments,
+    (Scope.REQUEST, False): _request,
+    (Scope.REQUEST, True): _request_by_arguments,
+}
+"""By scope, and whether the factory takes arguments: makers of a new function
+each time, because each resource has a name and a docstring of its own.
+"""
+
+
+class _Signature(inspect.Signature):
+    """The signature of a factory, read when somebody asks for it.
+
+    With one more parameter in front: :func:`inspect.signature` takes off the
+    first one of a bound method.
+    """
+
+    __slots__ = ("_factory",)
+
+    def __init__(self, factory: c.Callable[..., object]) -> None:
+        self._factory = factory
+
+    @property
+    def parameters(self) -> types.MappingProxyType[str, inspect.Parameter]:
+        own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+        theirs = inspect.signature(self._factory).parameters
+        return types.MappingProxyType({"self": own, **theirs})
+
+    @property
+    def return_annotation(self) -> t.Any:
+        return inspect.signature(self._factory).return_annotation
+
+    def replace(self, **changes: t.Any) -> inspect.Signature:  # type: ignore[override]
+        return inspect.signature(self._factory).replace(**changes)

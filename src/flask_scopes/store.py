@@ -1,0 +1,188 @@
+"""The objects of one scope in one place: built once, torn down in reverse.
+
+``objects`` is what a warm call reads, without a lock. A cold call claims the
+build with ``dict.setdefault``, which is atomic: who gets its own claim back
+makes the object, everybody else waits for it, and nobody waits who asks for
+something else. ``built`` is the order in which objects became ready, which is
+what teardown reverses.
+
+Nothing here takes a lock of its own, so nothing can be inherited locked by a
+fork, and a greenlet that is killed or a signal that raises inside of a factory
+leaves nothing held.
+"""
+
+from __future__ import annotations
+
+import enum
+import typing as t
+
+from . import errors
+from .building import Build
+from .building import run_factory
+from .building import wait_for
+from .recipe import UNSET
+from .recipe import Key
+from .recipe import Recipe
+from .teardown import finish
+from .teardown import raise_together
+
+
+class State(enum.Enum):
+    """How far the life of a store is."""
+
+    OPEN = enum.auto()
+    ENDING = enum.auto()
+    CLOSED = enum.auto()
+
+
+_OPEN = State.OPEN
+
+
+class Store:
+    """The objects of one scope; lives as long as they do.
+
+    :param pid: the process that it belongs to: never used in a fork of it.
+    """
+
+    __slots__ = ("__weakref__", "built", "claims", "objects", "pid", "records", "state")
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.objects: dict[Key, t.Any] = {}
+        self.records: dict[Key, Build] = {}
+        """How each of ``objects`` was built. Teardown leaves these in place:
+        what has a record and no object was torn down already.
+        """
+        self.built: list[Build] = []
+        """In the order in which the objects became ready."""
+        self.claims: dict[Key, Build] = {}
+        """What is being built now."""
+        self.state = _OPEN
+
+    def get_or_build(
+        self,
+        recipe: Recipe,
+        key: Key,
+        args: tuple[t.Any, ...],
+        kwargs: dict[str, t.Any],
+        asking: Build | None,
+    ) -> object:
+        """The object of *key*, built by this call if nobody has built it yet.
+
+        :param asking: the build that asks, if any.
+        :raises ClosedError: it, or the whole store, is already torn down.
+        :raises CycleError: it is being built by what asks for it.
+        """
+        while (found := self.objects.get(key, UNSET)) is UNSET:
+            if self.state is not _OPEN:
+                self._refuse_gone(recipe, key)
+            build = Build(recipe, key, asking)
+            claim = build
+            try:
+                claim = self.claims.setdefault(key, build)
+                if claim is build and key not in self.objects:
+                    return self._build(build, args, kwargs)
+            finally:
+                if claim is build:
+                    self.claims.pop(key, None)
+                build.end()
+            if claim is not build:
+                # Afterwards it is ready; or it has failed, and may be our turn.
+                wait_for(claim, asking)
+        return found
+
+    def _build(
+        self, build: Build, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
+    ) -> object:
+        try:
+            made = self.make(build, args, kwargs)
+        except BaseException:
+            # If the generator came to its yield and something failed after
+            # that, it would be left to the collector.
+            if build.generator is not None:
+                build.generator.close()
+            raise
+        # In this order: what is built from it cannot become ready before it.
+        self.built.append(build)
+        self.records[build.key] = build
+        self.objects[build.key] = made
+        if self.state is not _OPEN:
+            self._refuse_late(build)
+        return made
+
+    # How a factory and a teardown are run; where, is up to the kind of store.
+    make = staticmethod(run_factory)
+    finish = staticmethod(finish)
+
+    def end(self, error: BaseException | None) -> None:
+        """Tear everything down, last built first. Only the first call does.
+
+        :param error: what the work failed with, if it did.
+        :raises BaseExceptionGroup: of what the teardowns raised; an
+            :exc:`ExceptionGroup` if these are ordinary exceptions.
+        """
+        if self.state is not _OPEN:
+            return
+        self.state = State.ENDING
+        failures = self._unwind(error)
+        self.state = State.CLOSED
+        # What another thread finished building between the two lines above.
+        failures += self._unwind(error)
+        if failures:
+            raise_together(failures)
+
+    def _unwind(self, error: BaseException | None) -> list[tuple[Build, BaseException]]:
+        """Tear down what is there, and what is built meanwhile, until all is gone.
+
+        An error in force, *error* or else the first that a teardown raises, is
+        thrown into each next generator.
+        """
+        failures: list[tuple[Build, BaseException]] = []
+        while self.built:
+            build = self.built.pop()
+            if self.records.get(build.key) is build:
+                self.objects.pop(build.key, None)
+            failure = self.finish(build, error)
+            if failure is not None:
+                failures.append((build, failure))
+                error = failure if error is None else error
+        return failures
+
+    def _refuse_gone(self, recipe: Recipe, key: Key) -> None:
+        if self.state is State.CLOSED or key in self.records:
+            raise errors.closed(recipe, ending=self.state is State.ENDING)
+
+    def _refuse_late(self, build: Build) -> None:
+        """Another thread may have ended the store while *build* was running."""
+        if self.state is State.CLOSED:
+            raise_together(self._unwind(None))
+        if build not in self.built:
+            self.objects.pop(build.key, None)
+            raise errors.closed(build.recipe, ending=False)
+
+    def show(self, build: Build, made: object) -> None:
+        """Let calls find *made* again, unless it was torn down meanwhile."""
+        if build in self.built:
+            self.records[build.key] = build
+            self.objects[build.key] = made
+
+    def hide(self, build: Build) -> object:
+        """Let calls no longer find what *build* made, and return it;
+        :data:`UNSET` if they did not find it anyway.
+        """
+        if self.records.get(build.key) is not build:
+            return UNSET
+        del self.records[build.key]
+        return self.objects.pop(build.key, UNSET)
+
+    def remove(self, build: Build) -> BaseException | None:
+        """Tear down what *build* made before its turn, if it is still there."""
+        if build not in self.built:
+            return None
+        self.built.remove(build)
+        return self.finish(build, None)
+
+    def __repr__(self) -> str:
+        closing = sum(build.generator is not None for build in self.built)
+        kind = type(self).__name__
+        return f"<{kind}: {len(self.built)} objects, {closing} to tear down>"
