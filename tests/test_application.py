@@ -1,0 +1,320 @@
+"""Promises 9 and 10: one per app and process, in a context of its own."""
+
+from __future__ import annotations
+
+import collections.abc as c
+import contextvars
+import gc
+import threading
+import time
+import typing as t
+import weakref
+
+import flask
+import pytest
+
+from flask_scopes import ClosedError
+from flask_scopes import OutsideScopeError
+from flask_scopes import Scopes
+
+
+def test_one_object_for_all_requests(
+    app: flask.Flask, scopes: Scopes, client: t.Any
+) -> None:
+    @scopes.application
+    def shared() -> object:
+        return object()
+
+    @app.get("/")
+    def index() -> str:
+        return str(id(shared()))
+
+    with app.app_context():
+        expected = str(id(shared()))
+    assert {client.get("/").text for _ in range(3)} == {expected}
+
+
+def test_exactly_one_under_many_threads(app: flask.Flask, scopes: Scopes) -> None:
+    for _ in range(20):
+        calls: list[object] = []
+
+        @scopes.application
+        def slow() -> object:
+            time.sleep(0.002)
+            calls.append(object())  # noqa: B023 - called before the next round
+            return calls[-1]  # noqa: B023 - the same
+
+        found: list[object] = []
+        barrier = threading.Barrier(32)
+
+        def use() -> None:
+            with app.app_context():
+                barrier.wait(10)  # noqa: B023 - joined below
+                found.append(slow())  # noqa: B023 - joined below
+
+        threads = [threading.Thread(target=use) for _ in range(32)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+
+        assert len(calls) == 1
+        assert found == calls * 32
+
+
+def test_unrelated_objects_are_built_side_by_side(
+    app: flask.Flask, scopes: Scopes
+) -> None:
+    """Each factory waits until the other one has begun."""
+    barrier = threading.Barrier(2)
+
+    @scopes.application
+    def one() -> int:
+        return barrier.wait(10)
+
+    @scopes.application
+    def two() -> int:
+        return barrier.wait(10)
+
+    def use(resource: c.Callable[[], int]) -> None:
+        with app.app_context():
+            resource()
+
+    threads = [threading.Thread(target=use, args=(r,)) for r in (one, two)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(15)
+
+    assert not barrier.broken
+
+
+def test_a_warm_call_does_not_wait_for_another_factory(
+    app: flask.Flask, scopes: Scopes
+) -> None:
+    entered = threading.Event()
+    go_on = threading.Event()
+
+    @scopes.application
+    def warm() -> str:
+        return "warm"
+
+    @scopes.application
+    def slow() -> None:
+        entered.set()
+        assert go_on.wait(10)
+
+    def use_slow() -> None:
+        with app.app_context():
+            slow()
+
+    with app.app_context():
+        warm()
+        thread = threading.Thread(target=use_slow)
+        thread.start()
+        assert entered.wait(10)
+        assert warm() == "warm"
+        go_on.set()
+        thread.join(10)
+
+
+def test_the_factory_sees_the_app_but_nothing_of_the_request(
+    app: flask.Flask, scopes: Scopes, client: t.Any
+) -> None:
+    variable = contextvars.ContextVar("variable", default="nothing")
+    app.config["URI"] = "mongodb://here"
+
+    def refused(use: c.Callable[[], object]) -> str:
+        with pytest.raises(RuntimeError) as raised:
+            use()
+        return type(raised.value).__name__
+
+    @scopes.application
+    def nosy() -> dict[str, str]:
+        return {
+            "config": flask.current_app.config["URI"],
+            "request": refused(lambda: flask.request.path),
+            "session": refused(lambda: flask.session["user"]),
+            "g.user": refused(lambda: flask.g.user),
+            "g.get": refused(lambda: flask.g.get("user")),
+            "g.user = 1": refused(lambda: setattr(flask.g, "user", 1)),
+            "in g": refused(lambda: "user" in flask.g),
+            "hasattr": refused(lambda: hasattr(flask.g, "user")),
+            "variable": variable.get(),
+        }
+
+    @app.get("/")
+    def index() -> dict[str, str]:
+        variable.set("of one request")
+        flask.g.user = "ann"
+        flask.session["user"] = "ann"
+        found = nosy()
+        assert flask.g.user == "ann"
+        return found
+
+    found = client.get("/").json
+
+    assert found.pop("config") == "mongodb://here"
+    assert found.pop("variable") == "nothing"
+    assert found.pop("g.user") == "OutsideScopeError"
+    assert all(name.endswith("Error") for name in found.values())
+
+
+def test_other_extensions_find_their_g_in_the_context_of_a_factory(
+    app: flask.Flask, scopes: Scopes, log: list[str]
+) -> None:
+    """As in the Flask tutorial: a teardown function that pops something from g."""
+
+    @app.teardown_appcontext
+    def close_db(error: BaseException | None) -> None:
+        log.append(str(flask.g.pop("db", "no db")))
+
+    @scopes.application
+    def thing() -> int:
+        return 1
+
+    with app.app_context():
+        thing()
+
+    assert log == ["no db", "no db"]
+
+
+def test_what_a_factory_enters_can_be_left_at_its_end(
+    app: flask.Flask, scopes: Scopes
+) -> None:
+    """A ContextVar can only be reset in the context where it was set."""
+    variable = contextvars.ContextVar("variable", default=0)
+
+    @scopes.application
+    def deadline() -> c.Iterator[int]:
+        token = variable.set(5)
+        yield variable.get()
+        variable.reset(token)
+
+    with app.app_context():
+        assert deadline() == 5
+        assert variable.get() == 0
+    scopes.close(app)
+
+
+def test_close_tears_down_last_built_first_and_only_once(
+    app: flask.Flask, scopes: Scopes, log: list[str]
+) -> None:
+    @scopes.application
+    def settings() -> c.Iterator[str]:
+        yield "settings"
+        log.append("settings closed")
+
+    @scopes.application
+    def client() -> c.Iterator[str]:
+        yield settings()
+        log.append("client closed")
+
+    with app.app_context():
+        client()
+    scopes.close(app)
+    with app.app_context():
+        scopes.close()
+
+    assert log == ["client closed", "settings closed"]
+
+
+def test_after_close_there_is_an_error_and_never_a_new_object(
+    app: flask.Flask, scopes: Scopes, log: list[str]
+) -> None:
+    @scopes.application
+    def used() -> object:
+        log.append("used")
+        return object()
+
+    @scopes.application
+    def unused() -> object:
+        log.append("unused")
+        return object()
+
+    with app.app_context():
+        used()
+        scopes.close(app)
+        for resource in (used, unused):
+            with pytest.raises(ClosedError, match="application was closed"):
+                resource()
+    assert log == ["used"]
+
+
+def test_close_while_another_thread_builds(
+    app: flask.Flask, scopes: Scopes, log: list[str]
+) -> None:
+    entered = threading.Event()
+    go_on = threading.Event()
+
+    @scopes.application
+    def slow() -> c.Iterator[None]:
+        entered.set()
+        assert go_on.wait(10)
+        yield
+        log.append("closed")
+
+    def use() -> None:
+        with app.app_context(), pytest.raises(ClosedError):
+            slow()
+        log.append("refused")
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    assert entered.wait(10)
+    scopes.close(app)
+    go_on.set()
+    thread.join(10)
+
+    assert log == ["closed", "refused"]
+
+
+def test_close_needs_to_know_which_app(scopes: Scopes) -> None:
+    with pytest.raises(OutsideScopeError, match=r"scopes\.close\(app\)"):
+        scopes.close()
+    with pytest.raises(OutsideScopeError, match="do not know"):
+        scopes.close(flask.Flask("stranger"))
+
+
+def test_a_teardown_may_use_what_was_built_before_it(
+    app: flask.Flask, scopes: Scopes, log: list[str]
+) -> None:
+    @scopes.application
+    def below() -> str:
+        return "below"
+
+    @scopes.application
+    def above() -> c.Iterator[str]:
+        yield below()
+        log.append(below())
+
+    with app.app_context():
+        above()
+    scopes.close(app)
+
+    assert log == ["below"]
+
+
+def test_an_app_without_references_is_freed_at_once(scopes: Scopes) -> None:
+    @scopes.application
+    def shared() -> object:
+        return object()
+
+    @scopes.request
+    def own() -> object:
+        return object()
+
+    gc.disable()
+    try:
+        # The view of static files is a cycle of Flask's own.
+        app = flask.Flask("short", static_folder=None)
+        scopes.init_app(app)
+        with app.app_context():
+            shared()
+            own()
+        scopes.close(app)
+        app_gone = weakref.ref(app)
+        del app
+        assert app_gone() is None
+    finally:
+        gc.enable()

@@ -1,0 +1,142 @@
+"""Promise 11, as far as the core keeps it: state belongs to one process."""
+
+from __future__ import annotations
+
+import collections.abc as c
+import os
+import signal
+import threading
+import traceback
+
+import flask
+import pytest
+
+from flask_scopes import Scopes
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork"),
+    pytest.mark.usefixtures("alarm"),
+    # Python 3.12 warns about any fork of a process with threads: it is meant.
+    pytest.mark.filterwarnings("ignore:This process:DeprecationWarning"),
+]
+
+
+def in_child(function: c.Callable[[], object]) -> str:
+    """What *function* returns in a forked child, as text.
+
+    Leaves at once, without the interpreter's own end.
+    """
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            answer = str(function())
+        except BaseException:
+            answer = traceback.format_exc()
+        os.write(writer, answer.encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        answer = pipe.read()
+    assert os.waitpid(pid, 0)[1] == 0
+    return answer
+
+
+@pytest.fixture
+def alarm() -> c.Iterator[None]:
+    """A child that hangs must not hang the tests: its parent is this process."""
+
+    def stop(*args: object) -> None:
+        raise TimeoutError("the child hangs")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_a_child_builds_its_own_and_leaves_the_parents_alone(
+    app: flask.Flask, scopes: Scopes, log: list[str]
+) -> None:
+    @scopes.application
+    def connection() -> c.Iterator[int]:
+        log.append("open")
+        yield os.getpid()
+        log.append("close")
+
+    with app.app_context():
+        assert connection() == os.getpid()
+
+    def child() -> object:
+        with app.app_context():
+            own = connection() == os.getpid()
+        scopes.close(app)
+        return own, log
+
+    assert in_child(child) == "(True, ['open', 'open', 'close'])"
+    assert log == ["open"]
+    with app.app_context():
+        assert connection() == os.getpid()
+    scopes.close(app)
+    assert log == ["open", "close"]
+
+
+def test_a_fork_in_the_middle_of_a_request(
+    app: flask.Flask, scopes: Scopes, log: list[str]
+) -> None:
+    @scopes.application
+    def connection() -> int:
+        return os.getpid()
+
+    @scopes.request
+    def transaction() -> c.Iterator[int]:
+        try:
+            yield os.getpid()
+        finally:
+            log.append(f"end of {'own' if os.getpid() == me else 'foreign'}")
+
+    me = os.getpid()
+    context = app.test_request_context()
+    context.push()
+    assert connection() == transaction() == me
+
+    def child() -> object:
+        nonlocal me
+        me = os.getpid()
+        mine = connection() == transaction() == transaction() == me
+        context.pop()
+        return mine, log
+
+    assert in_child(child) == "(True, ['end of own'])"
+    assert log == []
+    assert connection() == transaction() == me
+    context.pop()
+    assert log == ["end of own"]
+
+
+def test_a_fork_while_another_thread_builds_does_not_hang(
+    app: flask.Flask, scopes: Scopes
+) -> None:
+    entered = threading.Event()
+    go_on = threading.Event()
+
+    @scopes.application
+    def slow() -> str:
+        if threading.current_thread() is not threading.main_thread():
+            entered.set()
+            assert go_on.wait(20)
+        return "made"
+
+    def use() -> str:
+        with app.app_context():
+            return slow()
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    assert entered.wait(10)
+    try:
+        assert in_child(use) == "made"
+    finally:
+        go_on.set()
+        thread.join(10)
