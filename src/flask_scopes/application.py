@@ -11,6 +11,7 @@ from . import contexts
 from . import errors
 from .building import run_factory
 from .isolation import app_alone
+from .store import State
 from .store import Store
 from .teardown import finish
 
@@ -28,17 +29,19 @@ T = t.TypeVar("T")
 class Unit(Store):
     """The request objects of one unit of work: a request or an app context."""
 
-    __slots__ = ("home",)
+    __slots__ = ("forks", "units")
 
-    def __init__(self, pid: int, home: Application) -> None:
-        super().__init__(pid)
-        self.home = home
-        home.units[id(self)] = weakref.ref(self)
+    def __init__(self, units: dict[int, weakref.ref[Unit]]) -> None:
+        super().__init__()
+        self.forks = contexts.forks
+        self.units = units
+        units[id(self)] = weakref.ref(self)
 
     def end(self, error: BaseException | None) -> None:
-        # A fork in the middle of the unit is not its end.
-        if self.pid == os.getpid():
-            self.home.units.pop(id(self), None)
+        # Flask ends a request and its app context, which is one unit; and a
+        # fork in the middle of the unit is not its end.
+        if self.state is State.OPEN and self.forks == contexts.forks:
+            self.units.pop(id(self), None)
             super().end(error)
 
 
@@ -53,8 +56,8 @@ class ApplicationStore(Store):
 
     __slots__ = ("app",)
 
-    def __init__(self, pid: int, app: weakref.ref[Flask]) -> None:
-        super().__init__(pid)
+    def __init__(self, app: weakref.ref[Flask]) -> None:
+        super().__init__()
         self.app = app
 
     def make(
@@ -103,7 +106,7 @@ class Application:
         if store is None:
             # Atomic, so that threads agree on one, and without a lock, which
             # a fork could hand down locked.
-            store = self.stores.setdefault(pid, ApplicationStore(pid, self.app))
+            store = self.stores.setdefault(pid, ApplicationStore(self.app))
         return store
 
     def unit(self, context: contexts.Context, recipe: Recipe) -> Unit:
@@ -112,17 +115,20 @@ class Application:
 
         :raises ClosedError: Flask has popped the context already.
         """
-        inner = contexts.inner_context(context)
+        inner, alone = contexts.locate(context)
         unit: Unit | None = getattr(inner, "scopes_unit", None)
-        pid = os.getpid()
-        if unit is None or unit.pid != pid:
+        if unit is None or unit.forks != contexts.forks:
             if contexts.is_over(inner):
                 raise errors.closed(recipe, ending=False)
             if unit is not None:
                 _inherited.append(unit)
-            unit = contexts.keep_unit(context, inner, Unit(pid, self))
-        if contexts.can_only_be(context, inner):
-            context.scopes_here = unit
+            unit = contexts.keep_unit(inner, Unit(self.units))
+        if alone:
+            # It ends with the request: what is asked for between that and the
+            # end of the app context must not begin another.
+            context.scopes_unit = unit
+            if not hasattr(context, "scopes_shared"):
+                context.scopes_here = unit
         return unit
 
 

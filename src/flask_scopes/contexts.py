@@ -64,23 +64,38 @@ innermost_request = _request_context or app_context
 """The variable that holds the innermost context with a request."""
 
 
-def inner_context(context: Context) -> Context:
+def locate(context: Context) -> tuple[Context, bool]:
     """The context that code in app context *context* belongs to: the request's,
-    or *context* itself.
+    or *context* itself. And whether the latter was pushed for the former alone.
     """
     if _request_context is None:
-        return context
+        return context, True
     request = _request_context.get(None)
-    if request is None or request.app is not context.app:
-        return context
+    if request is None:
+        return context, False
+    tokens: list[tuple[object, Context | None]] | None = getattr(
+        request, "_cv_tokens", None
+    )
+    # With the request itself, its last push keeps the app context that it had to
+    # push; None if it found one to share.
+    pushed = tokens[-1][1] if tokens else None
+    if pushed is context:
+        return request, True
+    return (request if _is_inner(request, context, pushed) else context), False
+
+
+def _is_inner(request: Context, context: Context, pushed: Context | None) -> bool:
+    """Flask 3.1: whether *request*, which did not push *context* last, was
+    pushed inside of it.
+    """
     outer = getattr(request, "scopes_outer", None)
     if outer is not None:
-        return request if outer is context else context
+        return outer is context
     if is_over(request):
         # A copy of a context whose request has ended; it is still the inner
         # one, unless the copy has pushed an app context since.
-        return request if is_over(context) else context
-    return request if _pushed_with(request) in (context, None) else context
+        return is_over(context) and request.app is context.app
+    return pushed is None and request.app is context.app
 
 
 def is_over(context: Context) -> bool:
@@ -91,39 +106,15 @@ def is_over(context: Context) -> bool:
     return getattr(context, "_cv_token", context) is None
 
 
-def _pushed_with(inner: Context) -> Context | None:
-    """Flask 3.1: the app context that *inner* pushed, if it is a request that
-    did not find one to share.
-    """
-    tokens: list[t.Any] | None = getattr(inner, "_cv_tokens", None)
-    # A request keeps pairs; an app context, which pushes no other, bare tokens.
-    if tokens and isinstance(tokens[-1], tuple):
-        return t.cast("tuple[object, Context | None]", tokens[-1])[1]
-    return None
-
-
-def keep_unit(context: Context, inner: Context, unit: Unit) -> Unit:
-    """Keep *unit* on *inner*, and return the one that is kept there: a thread
+def keep_unit(context: Context, unit: Unit) -> Unit:
+    """Keep *unit* on *context*, and return the one that is kept there: a thread
     with a copy of the context may have been first.
-
-    :param context: the current app context.
     """
-    kept: Unit = vars(inner).setdefault("scopes_unit", unit)
-    if kept.pid != unit.pid:
+    kept: Unit = vars(context).setdefault("scopes_unit", unit)
+    if kept.forks != unit.forks:
         # Of the process that forked this one, in the middle of a request.
-        inner.scopes_unit = kept = unit
-    if _pushed_with(inner) is context:
-        # It ends with the request. What is asked for between that and the end
-        # of the app context must not begin another.
-        context.scopes_unit = kept
+        context.scopes_unit = kept = unit
     return kept
-
-
-def can_only_be(context: Context, inner: Context) -> bool:
-    """Whether code that finds app context *context* surely belongs to *inner*."""
-    if hasattr(context, "scopes_shared"):
-        return False
-    return _request_context is None or _pushed_with(inner) is context
 
 
 def attach(context: Context, unit: Unit) -> None:
@@ -167,13 +158,22 @@ def shares_app_contexts() -> bool:
     return _request_context is not None
 
 
-def _detach_current() -> None:
+forks: int = 0
+"""How many forks lie between the first process and this one, as far as Python is
+told. A fork that it is not told of (uWSGI's) does not happen within a unit.
+"""
+
+
+def _forked() -> None:
+    """A view may fork: then the child runs on in a context that has the parent's
+    objects on it.
+    """
+    global forks
+    forks += 1
     context = app_context.get(None)
     if context is not None:
         _forget(context)
 
 
-# A view may fork: then the child runs on in a context that has the parent's
-# objects on it. Everything else is keyed by process id.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_detach_current)
+    os.register_at_fork(after_in_child=_forked)

@@ -53,22 +53,16 @@ def _wrap_teardown(
             _end(context, error)
             raise
         if hasattr(context, "scopes_unit"):
-            _end(context, _error_among(args, kwargs))
+            _end(context, kwargs.get("exc", args[-1] if args else None))
 
     setattr(app, name, teardown)
 
 
-def _end(context: contexts.Context | None, error: BaseException | None) -> None:
+def _end(context: contexts.Context | None, error: object) -> None:
     unit: Unit | None = getattr(context, "scopes_unit", None)
     if unit is not None:
-        unit.end(error)
-
-
-def _error_among(
-    args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
-) -> BaseException | None:
-    error = kwargs.get("exc", args[-1] if args else None)
-    return error if isinstance(error, BaseException) else None
+        # Flask 3.1 passes a marker of its own for an error that was not given.
+        unit.end(error if isinstance(error, BaseException) else None)
 
 
 def _wrap_request_context(app: Flask) -> None:
