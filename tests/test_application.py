@@ -269,6 +269,35 @@ def test_close_while_another_thread_builds(
     assert log == ["closed", "refused"]
 
 
+def test_a_factory_whose_context_cannot_be_popped_leaves_nothing_behind(
+    app: flask.Flask, scopes: Scopes, log: list[str]
+) -> None:
+    """Another extension's teardown function fails in the factory's own context."""
+    failing = True
+
+    @app.teardown_appcontext
+    def teardown(error: BaseException | None) -> None:
+        if failing:
+            raise LookupError("theirs")
+
+    @scopes.application
+    def connection() -> c.Iterator[str]:
+        log.append("open")
+        try:
+            yield "connection"
+        finally:
+            log.append("close")
+
+    context = app.app_context()
+    context.push()
+    with pytest.raises(Exception, match=r"theirs|teardown"):
+        connection()
+    assert log == ["open", "close"]
+    failing = False
+    assert connection() == "connection"
+    context.pop()
+
+
 def test_close_needs_to_know_which_app(scopes: Scopes) -> None:
     with pytest.raises(OutsideScopeError, match=r"scopes\.close\(app\)"):
         scopes.close()

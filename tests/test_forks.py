@@ -115,6 +115,29 @@ def test_a_fork_in_the_middle_of_a_request(
     assert log == ["end of own"]
 
 
+def test_a_child_that_leaves_the_request_does_not_end_it(
+    app: flask.Flask, scopes: Scopes, log: list[str]
+) -> None:
+    @scopes.request
+    def transaction() -> c.Iterator[None]:
+        try:
+            yield
+        finally:
+            log.append("end")
+
+    context = app.test_request_context()
+    context.push()
+    transaction()
+
+    def child() -> object:
+        context.pop()
+        return log
+
+    assert in_child(child) == "[]"
+    context.pop()
+    assert log == ["end"]
+
+
 def test_a_fork_while_another_thread_builds_does_not_hang(
     app: flask.Flask, scopes: Scopes
 ) -> None:

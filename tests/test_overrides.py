@@ -163,6 +163,37 @@ def test_overrides_that_end_in_another_order(app: flask.Flask, shop: Shop) -> No
         assert shop.repository() is real
 
 
+def test_what_only_the_first_one_built_does_not_come_back_with_the_second(
+    app: flask.Flask, shop: Shop
+) -> None:
+    with app.app_context():
+        first, second = shop.settings.override("first"), shop.clock.override(["second"])
+        first.__enter__()
+        shop.repository()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        second.__exit__(None, None, None)
+        assert shop.repository()[0] == [["real engine"], ["tick"]]
+
+
+def test_overrides_of_one_resource_that_end_in_another_order(
+    app: flask.Flask, shop: Shop
+) -> None:
+    first, second = shop.settings.override("first"), shop.settings.override("second")
+    found = []
+    with app.app_context():
+        first.__enter__()
+        second.__enter__()
+        found.append(shop.engine())
+        first.__exit__(None, None, None)
+        found.append(shop.engine())
+        second.__exit__(None, None, None)
+        found.append(shop.engine())
+
+    assert found == [["second engine"], ["second engine"], ["real engine"]]
+    assert found[0] is found[1]
+
+
 def test_an_override_ends_when_the_block_raises(app: flask.Flask, shop: Shop) -> None:
     with contextlib.suppress(LookupError), shop.settings.override("fake"):
         raise LookupError

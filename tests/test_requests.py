@@ -146,6 +146,23 @@ def test_an_app_context_inside_of_a_view_is_a_unit_of_its_own(
     assert len(closed) == 2
 
 
+def test_an_app_context_inside_of_a_request_inside_of_an_app_context(
+    app: flask.Flask, session: SessionResource, closed: list[Session]
+) -> None:
+    with app.app_context():
+        outermost = session()
+        with app.test_request_context():
+            for _ in range(2):
+                with app.app_context():
+                    innermost = session()
+                    assert session() is innermost
+                assert closed == [innermost]
+                closed.clear()
+            mine = session()
+            assert mine not in (innermost, outermost)
+        assert session() is outermost
+
+
 def test_an_app_context_first_used_inside_of_a_view_that_used_nothing(
     app: flask.Flask, client: Client, session: SessionResource, closed: list[Session]
 ) -> None:
@@ -159,6 +176,26 @@ def test_an_app_context_first_used_inside_of_a_view_that_used_nothing(
 
     assert client.get("/outer").text == "ok"
     assert len(closed) == 2
+
+
+def test_a_warm_call_in_a_request_takes_the_short_way(
+    app: flask.Flask,
+    scopes: Scopes,
+    session: SessionResource,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @scopes.application
+    def shared() -> object:
+        return object()
+
+    @scopes.request
+    def keyed(name: str) -> str:
+        return name + shared().__class__.__name__ + str(session())
+
+    with app.test_request_context():
+        before = keyed("a"), session(), shared()
+        monkeypatch.setattr("flask_scopes.resource.find", None)
+        assert (keyed("a"), session(), shared()) == before
 
 
 def test_nothing_is_kept_on_g(
@@ -243,6 +280,48 @@ def test_a_raising_teardown_function_of_someone_else_does_not_skip_ours(
         mine = session()
 
     assert closed == [mine]
+
+
+def test_nor_inside_of_an_app_context(
+    app: flask.Flask, session: SessionResource, closed: list[Session]
+) -> None:
+    """Flask 3.1 has no other teardown there for the request."""
+
+    @app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        raise LookupError("theirs")
+
+    with app.app_context():
+        request = app.test_request_context()
+        request.push()
+        mine = session()
+        with pytest.raises(Exception, match=r"theirs|teardown"):
+            request.pop()
+        assert closed == [mine]
+
+
+def test_once_the_request_has_ended_its_app_context_does_not_begin_another_unit(
+    app: flask.Flask, session: SessionResource, closed: list[Session]
+) -> None:
+    refused: list[str] = []
+
+    @app.teardown_appcontext
+    def teardown(error: BaseException | None) -> None:
+        with pytest.raises(ClosedError):
+            session()
+        refused.append("yes")
+
+    with app.test_request_context():
+        session()
+    assert refused == ["yes"]
+
+    with app.test_request_context():
+        session()
+        # Now the app context is one that other requests have shared.
+        app.test_client().get("/number")
+
+    assert refused[1:]
+    assert len(closed) == 3
 
 
 def test_our_failing_teardown_does_not_skip_those_of_others(

@@ -39,6 +39,7 @@ class Build:
 
     __slots__ = (
         "context",
+        "error",
         "generator",
         "key",
         "parent",
@@ -58,6 +59,8 @@ class Build:
         """Suspended at its yield; None if there is nothing to tear down."""
         self.context: contextvars.Context | None = None
         """Where an application object was made and will be torn down."""
+        self.error: Exception | None = None
+        """What the factory raised, for those who are waiting."""
         self.running = True
         self.waiters: list[threading.Lock] = []
         """One lock for each thread that waits for this build; see `wait`."""
@@ -68,6 +71,17 @@ class Build:
         self.parent = None
         while self.waiters:
             self.waiters.pop().release()
+
+    def fail(self, error: BaseException) -> None:
+        """Leave nothing behind, and keep *error* for those who are waiting, unless
+        it is about this thread (it is to stop, or closed a circle).
+        """
+        if self.generator is not None:
+            # It came to its yield and something failed after that: it would be
+            # left to the collector.
+            self.generator.close()
+        if self.waiters and not isinstance(error, errors.ScopesError):
+            self.error = error if isinstance(error, Exception) else None
 
     def wait(self) -> None:
         """Return when the build has ended, well or badly.

@@ -91,11 +91,9 @@ def _is_inner(request: Context, context: Context, pushed: Context | None) -> boo
     outer = getattr(request, "scopes_outer", None)
     if outer is not None:
         return outer is context
-    if is_over(request):
-        # A copy of a context whose request has ended; it is still the inner
-        # one, unless the copy has pushed an app context since.
-        return is_over(context) and request.app is context.app
-    return pushed is None and request.app is context.app
+    # Else nobody noted what it shares: it was made elsewhere, or was popped and
+    # lives on in a copy of its context.
+    return pushed is None and not is_over(request) and request.app is context.app
 
 
 def is_over(context: Context) -> bool:

@@ -84,8 +84,11 @@ class Store:
                     self.claims.pop(key, None)
                 build.end()
             if claim is not build:
-                # Afterwards it is ready; or it has failed, and may be our turn.
+                # Those who waited share how it ended. If each tried in turn, an
+                # outage would hold the last one for the sum of all time-outs.
                 wait_for(claim, asking)
+                if claim.error is not None:
+                    raise claim.error
         return found
 
     def _build(
@@ -93,11 +96,8 @@ class Store:
     ) -> object:
         try:
             made = self.make(build, args, kwargs)
-        except BaseException:
-            # If the generator came to its yield and something failed after
-            # that, it would be left to the collector.
-            if build.generator is not None:
-                build.generator.close()
+        except BaseException as error:
+            build.fail(error)
             raise
         # In this order: what is built from it cannot become ready before it.
         self.built.append(build)
