@@ -1,0 +1,108 @@
+"""A small journal for several people, to show what lives how long.
+
+Look into `resources.py` first: all that the application holds on to is there.
+"""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from secrets import token_hex
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+from bson import ObjectId
+from flask import Flask
+from flask import Response
+from flask import current_app
+from flask import render_template
+from flask import request
+from pymongo.errors import ConnectionFailure
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ServiceUnavailable
+from werkzeug.routing import BaseConverter
+
+from . import admin
+from . import auth
+from . import entries
+from .resources import current_user
+from .resources import house
+from .resources import page
+from .resources import scopes
+
+
+def create_app(config: Mapping[str, Any] | None = None) -> Flask:
+    """Make the application. It talks to no database until the first request."""
+    here = Path(__file__).parent / "instance"
+    folder = Path(os.environ.get("JOURNAL_INSTANCE") or here).resolve()
+    app = Flask(__name__, instance_path=str(folder))
+    app.config.from_mapping(
+        MONGO_URI=os.environ.get("MONGO_URI"),  # None: we start one of our own
+        MONGO_TIMEOUT_MS=5000,
+        DB_PREFIX="",
+        SEED=True,
+        PASSWORD_METHOD="scrypt",
+        MAX_CONTENT_LENGTH=256 * 1024,
+        SESSION_COOKIE_NAME="journal",
+        SESSION_COOKIE_SAMESITE="Lax",  # HttpOnly is what Flask does anyway
+    )
+    app.config.from_mapping(config or {})
+    app.secret_key = app.secret_key or secret_key(folder)
+    app.url_map.converters["id"] = IdConverter
+
+    scopes.init_app(app)
+    for module in (auth, entries, admin):
+        app.register_blueprint(module.bp)
+    app.before_request(auth.check_csrf)
+    app.after_request(be_careful)
+    app.register_error_handler(HTTPException, error_page)
+    app.register_error_handler(ConnectionFailure, no_database)
+    app.jinja_env.globals.update(
+        csrf_token=auth.csrf_token, current_user=current_user, house=house, page=page
+    )
+    return app
+
+
+def secret_key(folder: Path) -> str:
+    """The key that signs the sessions: made once and kept, for nobody else to read, so
+    that people are still signed in after a restart."""
+    path = folder / "secret_key"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        with NamedTemporaryFile("w", dir=folder) as draft:  # its mode is 600
+            draft.write(token_hex(32))
+            draft.flush()
+            with suppress(FileExistsError):  # Two at once agree on the first link.
+                os.link(draft.name, path)
+    return path.read_text()
+
+
+class IdConverter(BaseConverter):
+    """The id of a document in an address. What cannot be one is 404."""
+
+    regex = "[0-9a-f]{24}"
+
+    def to_python(self, value: str) -> ObjectId:
+        return ObjectId(value)
+
+
+def be_careful(response: Response) -> Response:
+    response.headers["Content-Security-Policy"] = (
+        "default-src 'self'; form-action 'self'; frame-ancestors 'none'"
+    )
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "same-origin"
+    if request.endpoint != "static":  # Pages are private: no copy after signing out.
+        response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def error_page(error: HTTPException) -> Response:
+    """One page for all errors, which asks the database nothing."""
+    body = render_template("error.html", error=error)
+    return Response(body, error.code, error.get_headers())
+
+
+def no_database(error: ConnectionFailure) -> Response:
+    current_app.logger.error("MongoDB cannot be reached: %s", error)
+    return error_page(ServiceUnavailable(retry_after=10))

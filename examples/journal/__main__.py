@@ -1,0 +1,54 @@
+"""`python -m journal`: open the journal on this machine, and close it properly."""
+
+import os
+import signal
+import socket
+from contextlib import suppress
+
+import click
+from pymongo.errors import PyMongoError
+from werkzeug.serving import make_server
+
+from flask_scopes.embedded import MongodError
+
+from . import create_app
+from .resources import mongo
+from .resources import scopes
+from .seed import demo
+
+
+def main() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # both mean: close, please
+        signal.signal(number, signal.default_int_handler)
+    app = create_app()
+    try:
+        with listen() as listener:
+            with app.app_context():
+                mongo()  # now, so that the first page need not wait for it
+            host, port = listener.getsockname()
+            click.echo(f"\n  The journal is open at http://{host}:{port}\n")
+            for person in demo()["people"]:
+                role = "  (admin)" if person.get("admin") else ""
+                click.echo(f"    {person['email']}{role}")
+            click.echo(f"\n  Everybody's password is {demo()['password']}")
+            click.echo("  Ctrl-C closes it.\n")
+            make_server(host, port, app, True, fd=listener.fileno()).serve_forever()
+    except (MongodError, PyMongoError) as error:
+        raise SystemExit(f"There is no MongoDB.\n\n{error}") from None
+    except KeyboardInterrupt:
+        pass
+    finally:
+        scopes.close(app)
+
+
+def listen() -> socket.socket:
+    """The port that was asked for, or the first that is free from 5000 on."""
+    asked = os.environ.get("PORT")
+    for port in [int(asked)] if asked else range(5000, 5100):
+        with suppress(OSError):
+            return socket.create_server(("127.0.0.1", port))
+    raise SystemExit(f"Port {asked or '5000 to 5099'} is taken. Set PORT to another.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""What lives as long as the application, and what as long as a request."""
+
+import stat
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from bson import ObjectId
+from flask import Flask
+from pymongo.errors import InvalidOperation
+
+from flask_scopes import ClosedError
+from journal import create_app
+from journal.models import User
+from journal.resources import accounts
+from journal.resources import current_user
+from journal.resources import events
+from journal.resources import journal
+from journal.resources import mongo
+from journal.resources import page
+from journal.resources import scopes
+from journal.tests.conftest import Visitor
+
+pytestmark = pytest.mark.mongo
+
+MakeApp = Callable[..., Flask]
+
+
+def count_everything(app: Flask) -> tuple[int, int]:
+    with app.app_context():
+        people = accounts().people.count_documents({})
+        return people, journal().entries.count_documents({})
+
+
+def test_many_requests_at_once_share_one_client(app: Flask) -> None:
+    app.add_url_rule("/which", view_func=lambda: f"{id(mongo())} {page()}")
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = [*threads.map(lambda _: Visitor(app).get("/which").text, range(40))]
+
+    assert len({answer.split()[0] for answer in answers}) == 1
+    assert len({answer.split()[1] for answer in answers}) == 40
+
+
+def test_closing_the_application_closes_the_client(make_app: MakeApp) -> None:
+    app = make_app()
+    with app.app_context():
+        client = mongo()
+        client.admin.command("ping")
+
+    scopes.close(app)
+
+    with pytest.raises(InvalidOperation):
+        client.admin.command("ping")
+    with app.app_context(), pytest.raises(ClosedError):
+        mongo()
+
+
+def test_a_request_object_is_the_same_all_over_the_page(visitor: Visitor) -> None:
+    first, second = visitor.get("/").text, visitor.get("/").text
+
+    assert "Page 1 and all" in first
+    assert "Page 2 and all" in second
+
+
+def test_a_test_can_say_who_is_asking(visitor: Visitor) -> None:
+    guest = User(ObjectId(), "A Guest", "guest@example.org", admin=True)
+
+    with current_user.override(guest):
+        assert "A Guest" in visitor.get("/entries").text
+        place = visitor.write("I was here")
+        assert visitor.get(place).status_code == 200
+        assert "A Guest wrote an entry" in visitor.get("/admin").text
+
+    assert visitor.get(place).status_code == 302
+
+
+def test_two_applications_do_not_mix(make_app: MakeApp) -> None:
+    one, two = make_app(), make_app()
+    here, there = Visitor(one), Visitor(two)
+    here.sign_in("tomasz")
+    there.sign_in("tomasz")
+    place = here.write("Only here")
+
+    assert here.get(place).status_code == 200
+    assert there.get(place).status_code == 404
+    with one.app_context(), two.app_context():
+        inner = mongo()
+    with one.app_context():
+        assert mongo() is not inner
+
+
+def test_seeding_happens_once(make_app: MakeApp) -> None:
+    app = make_app()
+    assert count_everything(app) == (4, 12)
+    with app.app_context():
+        journal().entries.delete_one({"title": "First frost"})
+
+    again = make_app(DB_PREFIX=app.config["DB_PREFIX"])
+
+    assert count_everything(again) == (4, 11)
+
+
+def test_an_interrupted_seeding_is_completed(make_app: MakeApp) -> None:
+    app = make_app()
+    with app.app_context():
+        accounts().notes.delete_many({})
+        accounts().people.delete_one({"email": "johan@example.org"})
+        journal().entries.delete_one({"title": "First frost"})
+
+    again = make_app(DB_PREFIX=app.config["DB_PREFIX"])
+
+    assert count_everything(again) == (4, 12)
+
+
+def test_workers_may_seed_at_the_same_time(make_app: MakeApp) -> None:
+    prefix = make_app().config["DB_PREFIX"]
+    workers = [make_app(DB_PREFIX=prefix) for _ in range(4)]
+
+    with ThreadPoolExecutor(4) as threads:
+        assert {*threads.map(count_everything, workers)} == {(4, 12)}
+
+
+def test_without_seed_the_databases_are_empty_but_ready(make_app: MakeApp) -> None:
+    app = make_app(SEED=False)
+
+    assert count_everything(app) == (0, 0)
+    with app.app_context():
+        assert accounts().people.index_information()["email_1"]["unique"]
+        assert "at_1" in events().trail.index_information()
+
+
+def test_an_unreachable_database_has_a_page_and_is_tried_again(
+    make_app: MakeApp, mongo_uri: str
+) -> None:
+    app = make_app(MONGO_URI="mongodb://127.0.0.1:1", MONGO_TIMEOUT_MS=200)
+    visitor = Visitor(app)
+
+    answer = visitor.sign_in("tomasz")
+    assert answer.status_code == 503
+    assert "The archive is closed" in answer.text
+    assert int(answer.headers["Retry-After"]) > 0
+
+    app.config["MONGO_URI"] = mongo_uri
+    assert visitor.sign_in("tomasz").status_code == 302
+
+
+def test_the_secret_key_is_made_once_and_kept_to_oneself(
+    make_app: MakeApp, tmp_path: Path
+) -> None:
+    one = make_app()
+    visitor = Visitor(one)
+    visitor.sign_in("tomasz")
+    kept = tmp_path / "secret_key"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert len(kept.read_text()) == 64
+
+    restarted = make_app(DB_PREFIX=one.config["DB_PREFIX"])
+    cookie = visitor.client.get_cookie("journal")
+    assert cookie
+    visitor.client = restarted.test_client()
+    visitor.client.set_cookie("journal", cookie.value)
+
+    assert restarted.secret_key == one.secret_key
+    assert visitor.get("/entries").status_code == 200
+
+
+def test_workers_that_start_together_agree_on_the_secret_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOURNAL_INSTANCE", str(tmp_path / "new" / "folder"))
+
+    with ThreadPoolExecutor(8) as threads:
+        keys = {*threads.map(lambda _: create_app().secret_key, range(8))}
+
+    assert len(keys) == 1
