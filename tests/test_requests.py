@@ -651,3 +651,45 @@ def test_a_context_that_a_stream_left_on_the_thread(
     # Ending it here is Flask's trouble on 3.1, not the point of this test.
     with contextlib.suppress(RuntimeError, ValueError, LookupError):
         abandoned[0].close()
+
+
+def test_a_stream_that_is_closed_in_the_middle_of_another_request(
+    app: flask.Flask, client: Client, session: SessionResource
+) -> None:
+    """Flask 3.1 then runs the teardown of the one in the context of the other."""
+
+    @app.get("/stream")
+    def stream() -> flask.Response:
+        return flask.Response(flask.stream_with_context(iter(["one", "two"])))
+
+    @app.get("/closes")
+    def closes() -> str:
+        mine = session()
+        with contextlib.suppress(RuntimeError, ValueError, LookupError):
+            abandoned[0].close()
+        assert session() is mine
+        return str(mine)
+
+    def worker() -> None:
+        environ = flask.testing.EnvironBuilder(app, "/stream").get_environ()
+        body = app.wsgi_app(environ, lambda *args: lambda data: None)
+        assert next(iter(body)) == b"one"
+        abandoned.append(body)
+
+    abandoned: list[t.Any] = []
+    thread = threading.Thread(target=worker)
+    thread.start()
+    thread.join(10)
+    environ = flask.testing.EnvironBuilder(app, "/closes").get_environ()
+    statuses: list[str] = []
+
+    def start_response(status: str, *args: object) -> t.Any:
+        statuses.append(status)
+
+    def request() -> None:
+        # Flask itself stumbles when it pops this request.
+        with contextlib.suppress(RuntimeError, ValueError, AssertionError, LookupError):
+            app.wsgi_app(environ, start_response)
+
+    contextvars.Context().run(request)
+    assert statuses == ["200 OK"]

@@ -16,10 +16,13 @@ from __future__ import annotations
 
 import collections.abc as c
 import contextvars
+import inspect
+import types
 import typing as t
 import weakref
 
 from . import contexts
+from .store import State
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -60,9 +63,32 @@ def _wrap_teardown(
 
 def _end(context: contexts.Context | None, error: object) -> None:
     unit: Unit | None = getattr(context, "scopes_unit", None)
+    if unit is None or unit.state is State.CLOSED:
+        return
+    popped = _popped(inspect.currentframe())
+    if popped is not None and popped is not context:
+        unit = getattr(popped, "scopes_unit", None)
     if unit is not None:
         # Flask 3.1 passes a marker of its own for an error that was not given.
         unit.end(error if isinstance(error, BaseException) else None)
+
+
+def _popped(frame: types.FrameType | None) -> object | None:
+    """Flask 3.1: the context that is being popped, as its own ``pop`` knows.
+
+    It is not the current one when a streamed body is closed, or collected, in
+    the middle of another request. Flask does not say then which one it means,
+    and to believe it would end the unit of the other.
+    """
+    for _ in range(8):
+        if frame is None:
+            break
+        if frame.f_code.co_name == "pop":
+            popped = frame.f_locals.get("self")
+            if hasattr(popped, "_cv_tokens"):
+                return t.cast(object, popped)
+        frame = frame.f_back
+    return None
 
 
 def _wrap_request_context(app: Flask) -> None:
