@@ -8,6 +8,7 @@ import flask.testing
 import pytest
 
 from flask_scopes import Scopes
+from flask_scopes.embedded import mongod
 
 
 @pytest.fixture
@@ -60,3 +61,10 @@ def texts_of(error: BaseException) -> str:
     """The sentences of a group and of the groups in it."""
     inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
     return "\n".join([str(error), *map(texts_of, inner)])
+
+
+@pytest.fixture(scope="session")
+def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> c.Iterator[str]:
+    """A real MongoDB, for all tests that want one."""
+    with mongod(tmp_path_factory.mktemp("mongo")) as server:
+        yield server.uri

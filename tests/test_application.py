@@ -14,6 +14,7 @@ import flask
 import pytest
 
 from flask_scopes import ClosedError
+from flask_scopes import CycleError
 from flask_scopes import OutsideScopeError
 from flask_scopes import Scopes
 
@@ -269,10 +270,13 @@ def test_close_while_another_thread_builds(
     assert log == ["closed", "refused"]
 
 
-def test_a_factory_whose_context_cannot_be_popped_leaves_nothing_behind(
-    app: flask.Flask, scopes: Scopes, log: list[str]
+def test_failing_teardown_functions_of_others_are_logged_and_undo_nothing(
+    app: flask.Flask,
+    scopes: Scopes,
+    log: list[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Another extension's teardown function fails in the factory's own context."""
+    """They run in the factories' own contexts as well."""
     failing = True
 
     @app.teardown_appcontext
@@ -280,22 +284,86 @@ def test_a_factory_whose_context_cannot_be_popped_leaves_nothing_behind(
         if failing:
             raise LookupError("theirs")
 
-    @scopes.application
-    def connection() -> c.Iterator[str]:
-        log.append("open")
-        try:
-            yield "connection"
-        finally:
-            log.append("close")
+    def make(name: str) -> c.Callable[[], str]:
+        @scopes.application
+        def connection() -> c.Iterator[str]:
+            yield name
+            log.append(f"close {name}")
 
+        return connection
+
+    one, two = make("one"), make("two")
     context = app.app_context()
     context.push()
-    with pytest.raises(Exception, match=r"theirs|teardown"):
-        connection()
-    assert log == ["open", "close"]
+    assert one() + two() == "onetwo"
+    scopes.close(app)
     failing = False
-    assert connection() == "connection"
     context.pop()
+
+    assert log == ["close two", "close one"]
+    assert caplog.text.count("Teardown functions failed") == 4
+    assert "LookupError: theirs" in caplog.text
+
+
+def test_a_teardown_function_may_use_what_has_just_been_built(
+    app: flask.Flask, scopes: Scopes, log: list[str]
+) -> None:
+    """As with SQLAlchemy's scoped session: registry().remove()."""
+
+    @scopes.application
+    def registry() -> list[str]:
+        return log
+
+    @app.teardown_appcontext
+    def remove(error: BaseException | None) -> None:
+        registry().append("removed")
+
+    with app.app_context():
+        registry()
+
+    assert log == ["removed", "removed"]
+
+
+def test_a_receiver_that_needs_what_is_being_built_is_a_cycle(
+    app: flask.Flask, scopes: Scopes
+) -> None:
+    """It runs in the factory's own context, where the stack does not reach."""
+
+    @scopes.application
+    def registry() -> list[str]:
+        return []
+
+    def receive(sender: flask.Flask, **extra: object) -> None:
+        registry()
+
+    with app.app_context():
+        with (
+            flask.appcontext_pushed.connected_to(receive, app),
+            pytest.raises(CycleError),
+        ):
+            registry()
+        assert registry() == []
+
+
+def test_a_factory_may_open_a_context_for_work_with_request_objects(
+    app: flask.Flask, scopes: Scopes, log: list[str]
+) -> None:
+    @scopes.request
+    def session() -> c.Iterator[str]:
+        yield "settings"
+        log.append("session ended")
+
+    @scopes.application
+    def settings() -> str:
+        with flask.current_app.app_context():
+            found = session()
+        log.append("read")
+        return found
+
+    with app.app_context():
+        assert settings() == "settings"
+
+    assert log == ["session ended", "read"]
 
 
 def test_close_needs_to_know_which_app(scopes: Scopes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as c
+import gc
 import os
 import signal
 import threading
@@ -130,12 +131,59 @@ def test_a_child_that_leaves_the_request_does_not_end_it(
     transaction()
 
     def child() -> object:
+        nonlocal context
         context.pop()
+        del context
+        gc.collect()
         return log
 
     assert in_child(child) == "[]"
     context.pop()
     assert log == ["end"]
+
+
+def test_a_fork_inside_of_nested_contexts(app: flask.Flask, scopes: Scopes) -> None:
+    @scopes.application
+    def connection() -> int:
+        return os.getpid()
+
+    @scopes.request
+    def transaction() -> int:
+        return os.getpid()
+
+    outer, inner = app.test_request_context(), app.app_context()
+    outer.push()
+    assert connection() == transaction() == os.getpid()
+    inner.push()
+    assert connection() == transaction() == os.getpid()
+
+    def child() -> object:
+        inside = connection() == transaction() == os.getpid()
+        inner.pop()
+        return inside, connection() == transaction() == os.getpid()
+
+    assert in_child(child) == "(True, True)"
+    inner.pop()
+    outer.pop()
+
+
+def test_a_process_that_a_factory_forks_is_not_part_of_it(
+    app: flask.Flask, scopes: Scopes
+) -> None:
+    @scopes.request
+    def account() -> str:
+        return "ann"
+
+    def child() -> object:
+        with app.app_context():
+            return account()
+
+    @scopes.application
+    def pool() -> str:
+        return in_child(child)
+
+    with app.app_context():
+        assert pool() == "ann"
 
 
 def test_a_fork_while_another_thread_builds_does_not_hang(

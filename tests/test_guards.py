@@ -305,6 +305,50 @@ def test_a_thread_that_outlives_its_factory_is_no_longer_part_of_it(
     assert found == ["ann", thread]
 
 
+def test_threads_of_one_factory_wait_for_the_same_object(
+    app: flask.Flask, scopes: Scopes
+) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+    found: list[object] = []
+
+    @scopes.application
+    def slow() -> str:
+        entered.set()
+        assert go_on.wait(10)
+        return "slow"
+
+    @scopes.request
+    def fan() -> None:
+        threads = [
+            threading.Thread(
+                target=contextvars.copy_context().run,
+                args=(lambda: found.append(slow()),),
+            )
+            for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        while len(claim.waiters) < 8:
+            time.sleep(0.001)
+        go_on.set()
+        for thread in threads:
+            thread.join(10)
+
+    def use_slow() -> None:
+        with app.app_context():
+            slow()
+
+    builder = threading.Thread(target=use_slow)
+    builder.start()
+    assert entered.wait(10)
+    (claim,) = app.extensions["scopes"].store().claims.values()
+    with app.app_context():
+        fan()
+    builder.join(10)
+
+    assert found == ["slow"] * 8
+
+
 class Stop(BaseException):
     """Stands for KeyboardInterrupt and its like."""
 

@@ -265,6 +265,40 @@ def test_a_build_that_an_override_overtakes_is_not_kept(
         assert engine() == "real engine"
 
 
+def test_a_build_from_a_replacement_that_outlasts_it_is_not_kept(
+    app: flask.Flask, scopes: Scopes, log: list[str]
+) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    @scopes.application
+    def settings() -> str:
+        return "real"
+
+    @scopes.application
+    def engine() -> c.Iterator[str]:
+        found = settings()
+        if not entered.is_set():
+            entered.set()
+            assert go_on.wait(10)
+        yield f"{found} engine"
+        log.append(f"close {found}")
+
+    def use() -> None:
+        with app.app_context():
+            engine()
+
+    thread = threading.Thread(target=use)
+    with settings.override("fake"):
+        thread.start()
+        assert entered.wait(10)
+    go_on.set()
+    thread.join(10)
+
+    assert log == ["close fake"]
+    with app.app_context():
+        assert engine() == "real engine"
+
+
 def test_arguments_are_passed_to_the_replacement(
     app: flask.Flask, scopes: Scopes
 ) -> None:

@@ -10,6 +10,7 @@ import typing as t
 
 import click
 import flask
+import flask.ctx
 import flask.testing
 import pytest
 
@@ -109,6 +110,67 @@ def test_a_request_context_made_before_the_app_context_that_it_is_pushed_in(
             assert session() is inner
         assert closed == [inner]
         assert session() is outer
+
+
+@pytest.mark.parametrize("made_by", ["app", "hand", "app in an app context"])
+def test_request_contexts_made_up_front_and_pushed_in_each_other(
+    app: flask.Flask, scopes: Scopes, made_by: str
+) -> None:
+    @scopes.request
+    def user() -> str:
+        return flask.request.path
+
+    def make(path: str) -> t.Any:
+        environ = flask.testing.EnvironBuilder(app, path).get_environ()
+        if made_by == "hand" and hasattr(flask.globals, "_cv_request"):
+            return flask.ctx.RequestContext(app, environ)
+        if made_by == "app in an app context":
+            with app.app_context():
+                return app.request_context(environ)
+        return app.request_context(environ)
+
+    alice, bob = make("/alice"), make("/bob")
+    with alice:
+        assert user() == "/alice"
+        with bob:
+            assert user() == "/bob"
+            assert user() == "/bob"
+        assert user() == "/alice"
+
+
+def test_an_extension_that_makes_request_contexts_itself(
+    app: flask.Flask, scopes: Scopes, client: Client
+) -> None:
+    @scopes.request
+    def user() -> str:
+        return flask.request.path
+
+    @app.get("/<name>")
+    def page(name: str) -> str:
+        before = user()
+        inner = app.test_client().get("/bob").text if name == "alice" else ""
+        assert user() == before
+        return before + inner
+
+    kind = type(app)
+    app.request_context = lambda environ: kind.request_context(app, environ)  # type: ignore[method-assign]  # as some do
+
+    assert client.get("/alice").text == "/alice/bob"
+
+
+def test_a_receiver_that_uses_a_request_object_before_there_is_a_request(
+    app: flask.Flask, session: SessionResource, closed: list[Session]
+) -> None:
+    seen: list[Session] = []
+
+    def receive(sender: flask.Flask, **extra: object) -> None:
+        seen.append(session())
+
+    with flask.appcontext_pushed.connected_to(receive, app), app.test_request_context():
+        seen.append(session())
+
+    assert len(set(seen)) == 1
+    assert closed == seen[:1]
 
 
 def test_a_test_client_inside_of_a_view(
@@ -649,6 +711,39 @@ def test_a_context_that_a_stream_left_on_the_thread(
     streamed = [made for made in closed if str(made.number) not in answers]
     assert len(closed) - len(streamed) == 2
     # Ending it here is Flask's trouble on 3.1, not the point of this test.
+    with contextlib.suppress(RuntimeError, ValueError, LookupError):
+        abandoned[0].close()
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_app_contexts_on_a_thread_where_a_stream_left_its_own(
+    app: flask.Flask, session: SessionResource, closed: list[Session], used: bool
+) -> None:
+    @app.get("/stream")
+    def stream() -> flask.Response:
+        if used:
+            session()
+        return flask.Response(flask.stream_with_context(iter(["one", "two"])))
+
+    jobs: list[Session] = []
+    abandoned: list[t.Any] = []
+
+    def worker() -> None:
+        environ = flask.testing.EnvironBuilder(app, "/stream").get_environ()
+        body = app.wsgi_app(environ, lambda *args: lambda data: None)
+        assert next(iter(body)) == b"one"
+        abandoned.append(body)
+        for _ in range(2):
+            with app.app_context():
+                jobs.append(session())
+                assert session() is jobs[-1]
+
+    thread = threading.Thread(target=worker)
+    thread.start()
+    thread.join(10)
+
+    assert len(set(jobs)) == 2
+    assert closed[-2:] == jobs
     with contextlib.suppress(RuntimeError, ValueError, LookupError):
         abandoned[0].close()
 

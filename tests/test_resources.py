@@ -117,6 +117,50 @@ def test_a_generator_behind_another_decorator_is_still_torn_down(
     assert log == ["called", "teardown"]
 
 
+def test_a_plain_function_may_return_a_generator(
+    app: flask.Flask, decorate: Decorator
+) -> None:
+    @decorate
+    def numbers() -> c.Iterator[int]:
+        return (number for number in range(3))
+
+    with app.app_context():
+        assert list(numbers()) == [0, 1, 2]
+
+
+def test_a_partial_of_a_generator_is_a_generator(
+    app: flask.Flask, scopes: Scopes, log: list[str]
+) -> None:
+    def thing(name: str) -> c.Iterator[str]:
+        yield name
+        log.append("teardown")
+
+    resource = scopes.request(functools.partial(thing, "a"))
+
+    with app.app_context():
+        assert resource() == "a"
+    assert log == ["teardown"]
+
+
+def test_a_decorator_may_supply_arguments(
+    app: flask.Flask, decorate: Decorator
+) -> None:
+    def with_config(function: t.Any) -> t.Any:
+        @functools.wraps(function)
+        def wrapper(*args: t.Any) -> t.Any:
+            return function({"size": 3}, *args)
+
+        return wrapper
+
+    @decorate
+    @with_config
+    def size(config: dict[str, int]) -> int:
+        return config["size"]
+
+    with app.app_context():
+        assert size() == 3
+
+
 def test_a_class_or_a_partial_can_be_a_factory(
     app: flask.Flask, scopes: Scopes
 ) -> None:
@@ -252,6 +296,14 @@ def test_async_factories_are_refused_where_they_are_decorated(
             decorate(factory)
 
 
+def test_a_coroutine_is_never_handed_out(app: flask.Flask, decorate: Decorator) -> None:
+    async def coroutine() -> int:
+        return 1
+
+    with app.app_context(), pytest.raises(SetupError, match="async"):
+        decorate(lambda: coroutine())()
+
+
 def test_there_is_one_object_per_distinct_arguments(
     app: flask.Flask, decorate: Decorator
 ) -> None:
@@ -372,6 +424,21 @@ def by_name() -> int:
 def test_copies_of_a_resource_are_the_resource() -> None:
     assert copy.deepcopy({"user": by_name})["user"] == by_name
     assert pickle.loads(pickle.dumps(by_name)) == by_name
+
+
+renamed = module_scopes.request(by_name.__wrapped__)
+
+
+def test_a_resource_under_another_name_is_not_pickled_as_something_else() -> None:
+    with pytest.raises(pickle.PicklingError, match="is not"):
+        pickle.dumps(renamed)
+
+
+def test_a_parameter_named_self_is_a_parameter(decorate: Decorator) -> None:
+    def thing(self: int, other: int) -> int:
+        return self + other
+
+    assert inspect.signature(decorate(thing)) == inspect.signature(thing)
 
 
 def test_a_resource_may_be_an_attribute_of_a_class(

@@ -8,6 +8,7 @@ import typing as t
 
 import pytest
 
+from flask_scopes import ClosedError
 from flask_scopes import Scopes
 from flask_scopes.building import Build
 from flask_scopes.recipe import Recipe
@@ -63,12 +64,12 @@ def test_built_when_the_last_teardown_has_run(recipe: Recipe, log: list[str]) ->
     class Built(list[t.Any]):
         overtaken = False
 
-        def __len__(self) -> int:
+        def pop(self, *args: t.Any) -> t.Any:
             if not self.overtaken:
                 self.overtaken = True
                 in_thread(lambda: store.get_or_build(recipe, recipe, (), {}, None))
-                return 0
-            return super().__len__()
+                raise IndexError
+            return super().pop(*args)
 
     store.built = Built()
     store.end(None)
@@ -112,3 +113,50 @@ def test_who_waits_sleeps(scopes: Scopes, monkeypatch: pytest.MonkeyPatch) -> No
 
     assert len(set(found)) == 1
     assert len(looks) == 2
+
+
+def test_built_when_a_failed_unit_has_ended(scopes: Scopes, log: list[str]) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    @scopes.request
+    def transaction() -> c.Iterator[None]:
+        entered.set()
+        assert go_on.wait(10)
+        try:
+            yield
+        except ValueError:
+            log.append("rollback")
+            raise
+        log.append("commit")
+
+    store, recipe = Store(), recipe_of(transaction)
+
+    def get() -> None:
+        with pytest.raises(ClosedError):
+            store.get_or_build(recipe, recipe, (), {}, None)
+
+    thread = threading.Thread(target=get)
+    thread.start()
+    assert entered.wait(10)
+    store.end(ValueError())
+    go_on.set()
+    thread.join(10)
+
+    assert log == ["rollback"]
+
+
+def test_two_that_tear_down_at_once(recipe: Recipe, log: list[str]) -> None:
+    store = Store()
+    store.get_or_build(recipe, recipe, (), {}, None)
+
+    class Built(list[t.Any]):
+        def pop(self, *args: t.Any) -> t.Any:
+            if len(self) == 1:
+                build = super().pop(*args)
+                store.finish(build, None)
+            return super().pop(*args)
+
+    store.built = Built(store.built)
+    store.end(None)
+
+    assert log == ["build", "teardown"]

@@ -9,10 +9,10 @@ import weakref
 
 from . import contexts
 from . import errors
-from .building import run_factory
 from .isolation import app_alone
 from .store import State
 from .store import Store
+from .store import run_and_publish
 from .teardown import finish
 
 if t.TYPE_CHECKING:
@@ -37,10 +37,16 @@ class Unit(Store):
         self.units = units
         units[id(self)] = weakref.ref(self)
 
+    def is_open(self) -> bool:
+        """Whether objects can be built in it, by this process."""
+        return self.state is State.OPEN and self.forks == contexts.forks
+
     def end(self, error: BaseException | None) -> None:
         # Flask ends a request and its app context, which is one unit; and a
         # fork in the middle of the unit is not its end.
-        if self.state is State.OPEN and self.forks == contexts.forks:
+        if self.forks != contexts.forks:
+            _inherited.append(self)
+        elif self.state is State.OPEN:
             self.units.pop(id(self), None)
             super().end(error)
 
@@ -64,14 +70,20 @@ class ApplicationStore(Store):
         self, build: Build, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
     ) -> object:
         build.context = contextvars.Context()
-        return self._in_app(build, lambda: run_factory(build, args, kwargs))
+        # Published inside: teardown functions of the app, which run when the
+        # context is popped, may use it.
+        return self._in_app(build, lambda: run_and_publish(self, build, args, kwargs))
 
     def finish(self, build: Build, error: BaseException | None) -> BaseException | None:
         if build.generator is None:
             return None
         # At the end of a process there is no unit to fail: that one object
         # could not be closed is no reason for another to roll back.
-        return self._in_app(build, lambda: finish(build, None))
+        try:
+            return self._in_app(build, lambda: finish(build, None))
+        except BaseException as raised:
+            # The context could not even be pushed. The others still have to go.
+            return finish(build, None) or raised
 
     def _in_app(self, build: Build, step: c.Callable[[], T]) -> T:
         def run() -> T:
@@ -79,7 +91,14 @@ class ApplicationStore(Store):
             with app_alone(app, lambda: errors.no_g(build.recipe)):
                 return step()
 
-        return t.cast("contextvars.Context", build.context).run(run)
+        context, build.context = build.context, None
+        if context is None:
+            # In it already: a teardown function of the app closes the app.
+            return step()
+        try:
+            return context.run(run)
+        finally:
+            build.context = context
 
 
 class Application:
@@ -124,6 +143,11 @@ class Application:
                 _inherited.append(unit)
             unit = contexts.keep_unit(inner, Unit(self.units))
         if alone:
+            early: Unit | None = getattr(context, "scopes_unit", None)
+            if early is not None and early.is_open():
+                # Begun by a receiver of `appcontext_pushed`, before there was a
+                # request: it is the request's.
+                inner.scopes_unit = unit = early
             # It ends with the request: what is asked for between that and the
             # end of the app context must not begin another.
             context.scopes_unit = unit

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import collections.abc as c
 import contextvars
+import os
 import threading
 import types
 import typing as t
@@ -45,6 +46,7 @@ class Build:
         "parent",
         "recipe",
         "running",
+        "thread",
         "uses",
         "waiters",
     )
@@ -53,8 +55,10 @@ class Build:
         self.recipe = recipe
         self.key = key
         self.parent = parent
-        self.uses: list[Build | Replacement] = []
-        """How what the factory asked for was built (or what replaced it)."""
+        self.uses: dict[Build | Replacement, None] = {}
+        """How what the factory asked for was built (or what replaced it), in
+        order.
+        """
         self.generator: types.GeneratorType[object, None, None] | None = None
         """Suspended at its yield; None if there is nothing to tear down."""
         self.context: contextvars.Context | None = None
@@ -62,6 +66,7 @@ class Build:
         self.error: Exception | None = None
         """What the factory raised, for those who are waiting."""
         self.running = True
+        self.thread = threading.get_ident()
         self.waiters: list[threading.Lock] = []
         """One lock for each thread that waits for this build; see `wait`."""
 
@@ -73,13 +78,9 @@ class Build:
             self.waiters.pop().release()
 
     def fail(self, error: BaseException) -> None:
-        """Leave nothing behind, and keep *error* for those who are waiting, unless
-        it is about this thread (it is to stop, or closed a circle).
+        """Keep *error* for those who are waiting, unless it is about this thread
+        (it is to stop, or has closed a circle).
         """
-        if self.generator is not None:
-            # It came to its yield and something failed after that: it would be
-            # left to the collector.
-            self.generator.close()
         if self.waiters and not isinstance(error, errors.ScopesError):
             self.error = error if isinstance(error, Exception) else None
 
@@ -94,8 +95,10 @@ class Build:
         self.waiters.append(lock)
         # Looked up after appending, as `end` sets it before taking from the
         # list: whichever thread comes second sees what the first one did.
-        if self.running:
-            lock.acquire()
+        while self.running:
+            # Again and again: an exception from outside (a signal, a killed
+            # greenlet) can keep `end` from coming here.
+            lock.acquire(timeout=1)
 
     def chain(self) -> c.Iterator[Build]:
         """This build, what asked for it, what asked for that, and so on."""
@@ -115,7 +118,12 @@ def run_factory(
     token = current_build.set(build)
     try:
         made = build.recipe.factory(*args, **kwargs)
-        if not isinstance(made, types.GeneratorType):
+        if isinstance(made, types.CoroutineType):
+            t.cast("types.CoroutineType[object, object, object]", made).close()
+            raise errors.bad_factory(
+                build.recipe.scope, build.recipe.factory, errors.IS_ASYNC
+            )
+        if not build.recipe.yields or not isinstance(made, types.GeneratorType):
             return made
         build.generator = generator = t.cast(
             "types.GeneratorType[object, None, None]", made
@@ -134,26 +142,32 @@ def wait_for(rival: Build, mine: Build | None) -> None:
     :param mine: what this thread is building meanwhile, if anything.
     :raises CycleError: *rival* is part of what asked, or waits for it.
     """
-    if mine is None:
-        rival.wait()
-        return
-    steps = list(mine.chain())
+    steps = [] if mine is None else list(mine.chain())
     if rival in steps:
         loop = steps[: steps.index(rival) + 1]
         path = [build.recipe for build in reversed(loop)]
         raise errors.cycle([*path, rival.recipe])
-    _waiting[mine] = rival
+    if rival.thread == threading.get_ident():
+        # Asked for in another context, so that the stack does not tell: by a
+        # signal receiver or a teardown function that its factory sets off.
+        raise errors.cycle([rival.recipe, rival.recipe])
+    if mine is None:
+        rival.wait()
+        return
+    # With the thread: several may run in copies of one factory's context.
+    me = (mine, threading.get_ident())
+    _waiting[me] = rival
     try:
         circle = _circle(mine, rival)
         if circle is not None:
             raise errors.cycle(circle, threads=True)
         rival.wait()
     finally:
-        del _waiting[mine]
+        del _waiting[me]
 
 
-_waiting: dict[Build, Build] = {}
-"""Who (the innermost build of a thread) waits for what."""
+_waiting: dict[tuple[Build, int], Build] = {}
+"""Who (the innermost build of a thread, and the thread) waits for what."""
 
 
 def _circle(mine: Build, rival: Build) -> list[Recipe] | None:
@@ -169,10 +183,20 @@ def _circle(mine: Build, rival: Build) -> list[Recipe] | None:
         if goal in seen:
             continue
         seen.add(goal)
-        for waiter, target in list(_waiting.items()):
+        for (waiter, _), target in _waiting.copy().items():
             chain = list(waiter.chain())
             if goal in chain:
                 above = chain[: chain.index(goal)]
                 step = [build.recipe for build in reversed(above)]
                 ways.append((target, [*path, *step, target.recipe]))
     return None
+
+
+def _forked() -> None:
+    # What the parent was building is not being built in the child.
+    current_build.set(None)
+    _waiting.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -20,6 +20,10 @@ the app context alone does not say which request it is. So on 3.1
   shares it: a test client inside of a view, or the next request on a thread
   where an abandoned stream left its context.
 
+To know that for certain, Flask 3.1's ``RequestContext.push`` is wrapped, on the
+class: a context can be made anywhere, long before it is pushed, and by other
+means than the app's. To miss one would hand a visitor's objects to the next.
+
 Attributes are read and set one by one: asking a context for its ``__dict__``
 would make every later read slower on Python 3.11.
 """
@@ -28,9 +32,11 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import os
 import typing as t
 
+import flask.ctx
 import flask.globals
 
 if t.TYPE_CHECKING:
@@ -45,12 +51,17 @@ class Context(t.Protocol):
 
     app: Flask
     g: t.Any
+
+    def push(self) -> None: ...
+    def pop(self, exc: BaseException | None) -> None: ...
+
     scopes_application: dict[Key, t.Any]
     scopes_request: dict[Key, t.Any]
     scopes_here: Unit
     scopes_unit: Unit
-    scopes_outer: Context
+    scopes_outers: dict[int, Context]
     scopes_shared: bool
+    scopes_alone: bool
 
 
 app_context = t.cast("contextvars.ContextVar[Context]", vars(flask.globals)["_cv_app"])
@@ -81,19 +92,13 @@ def locate(context: Context) -> tuple[Context, bool]:
     pushed = tokens[-1][1] if tokens else None
     if pushed is context:
         return request, True
-    return (request if _is_inner(request, context, pushed) else context), False
+    return (request if _is_inner(request, context) else context), False
 
 
-def _is_inner(request: Context, context: Context, pushed: Context | None) -> bool:
-    """Flask 3.1: whether *request*, which did not push *context* last, was
-    pushed inside of it.
-    """
-    outer = getattr(request, "scopes_outer", None)
-    if outer is not None:
-        return outer is context
-    # Else nobody noted what it shares: it was made elsewhere, or was popped and
-    # lives on in a copy of its context.
-    return pushed is None and not is_over(request) and request.app is context.app
+def _is_inner(request: Context, context: Context) -> bool:
+    """Flask 3.1: whether *request* was last pushed inside of *context*."""
+    outers: dict[int, Context] = getattr(request, "scopes_outers", {})
+    return outers.get(len(getattr(request, "_cv_tokens", ()))) is context
 
 
 def is_over(context: Context) -> bool:
@@ -140,20 +145,37 @@ def _forget(context: Context) -> None:
             delattr(context, name)
 
 
-def share(request: Context) -> None:
-    """Flask 3.1: note that *request*, not yet pushed, is going to share the
-    current app context if this is one of its app.
+def _share(request: Context) -> None:
+    """Flask 3.1: note the app context that *request* is going to share, if the
+    current one is of its app.
     """
     context = app_context.get(None)
     if context is not None and context.app is request.app:
-        request.scopes_outer = context
+        if not hasattr(request, "scopes_outers"):
+            request.scopes_outers = {}
+        # By how often the request is pushed then: contexts are pushed again.
+        request.scopes_outers[len(getattr(request, "_cv_tokens", ())) + 1] = context
         context.scopes_shared = True
         _forget(context)
 
 
-def shares_app_contexts() -> bool:
-    """Whether this Flask lets requests share an app context: 3.1 does."""
-    return _request_context is not None
+def watch_requests() -> None:
+    """Flask 3.1: notice every request that shares an app context, from now on."""
+    request_class = vars(flask.ctx).get("RequestContext")
+    if _request_context is None or request_class is None:
+        return
+    push = request_class.push
+    if hasattr(push, "scopes_watches"):
+        return
+
+    @functools.wraps(push)
+    def watched(self: Context) -> None:
+        if app_context.get(None) is not None:
+            _share(self)
+        push(self)
+
+    watched.scopes_watches = True  # type: ignore[attr-defined]  # of a function
+    request_class.push = watched
 
 
 forks: int = 0
@@ -163,14 +185,17 @@ told. A fork that it is not told of (uWSGI's) does not happen within a unit.
 
 
 def _forked() -> None:
-    """A view may fork: then the child runs on in a context that has the parent's
-    objects on it.
+    """A view may fork: then the child runs on in contexts that have the parent's
+    objects on them.
     """
     global forks
     forks += 1
     context = app_context.get(None)
-    if context is not None:
+    while context is not None:
         _forget(context)
+        tokens = getattr(context, "_cv_tokens", [getattr(context, "_cv_token", None)])
+        below = getattr(tokens[-1], "old_value", None) if tokens else None
+        context = None if below is contextvars.Token.MISSING else below
 
 
 if hasattr(os, "register_at_fork"):

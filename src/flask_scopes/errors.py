@@ -26,6 +26,9 @@ _LIVES = {
 }
 
 
+IS_ASYNC = "it is async, and its object is asked for by a plain call"
+
+
 class ScopesError(RuntimeError):
     """The base of all errors of Flask-Scopes.
 
@@ -209,7 +212,7 @@ def bad_factory(
     return SetupError(
         f"{name_of(factory)!r} ({place_of(factory)}) cannot be {scope} scoped:"
         f" {reason}.\n\n"
-        f"Decorated at {caller()}.\n\n"
+        f"Seen at {caller()}.\n\n"
         "To fix it, decorate a plain function that returns the object, or a generator"
         " that\nyields it once."
     )

@@ -31,14 +31,12 @@ if t.TYPE_CHECKING:
 
 
 def install(app: Flask) -> None:
-    """Wrap the methods of *app*: those with which Flask ends a request or an app
-    context, so that its unit ends too; and, on Flask 3.1, the one that makes
-    request contexts, so that shared app contexts are known.
+    """Wrap the methods of *app* with which Flask ends a request or an app
+    context, so that its unit ends too.
     """
     _wrap_teardown(app, "do_teardown_request", contexts.innermost_request)
     _wrap_teardown(app, "do_teardown_appcontext", contexts.app_context)
-    if contexts.shares_app_contexts():
-        _wrap_request_context(app)
+    contexts.watch_requests()
 
 
 def _wrap_teardown(
@@ -89,20 +87,6 @@ def _popped(frame: types.FrameType | None) -> object | None:
                 return t.cast(object, popped)
         frame = frame.f_back
     return None
-
-
-def _wrap_request_context(app: Flask) -> None:
-    call = _unbound(app, "request_context")
-    current = contexts.app_context.get
-    reference = weakref.ref(app)
-
-    def request_context(*args: t.Any, **kwargs: t.Any) -> t.Any:
-        made = call(reference(), *args, **kwargs)
-        if current(None) is not None:
-            contexts.share(made)
-        return made
-
-    app.request_context = request_context  # type: ignore[method-assign]
 
 
 def _unbound(app: Flask, name: str) -> c.Callable[..., t.Any]:

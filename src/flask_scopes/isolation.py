@@ -6,6 +6,8 @@ import collections.abc as c
 import contextlib
 import typing as t
 
+from . import contexts
+
 if t.TYPE_CHECKING:
     from flask import Flask
 
@@ -32,14 +34,24 @@ def app_alone(
     """An app context of *app* in which using ``g`` raises what *error* makes.
 
     To be entered in an empty :class:`contextvars.Context`, where there is
-    neither a request nor a session. Flask's own ``g`` is there while the context
-    is pushed and popped, when other extensions may look into it.
+    neither a request nor a session. Other extensions may look into ``g`` when
+    the context is pushed and popped, so then it is Flask's own. If their
+    teardown functions fail, that is logged: it does not undo what was made.
     """
-    context = app.app_context()
-    with context:
-        own_g = context.g
-        context.g = t.cast("t.Any", _ClosedG(error))
+    context = t.cast("contexts.Context", app.app_context())
+    context.push()
+    own_g = context.g
+    # What signal receivers have used by now must not serve the factory.
+    contexts.detach(context)
+    context.scopes_alone = True
+    context.g = _ClosedG(error)
+    try:
+        yield
+    finally:
+        context.g = own_g
         try:
-            yield
-        finally:
-            context.g = own_g
+            context.pop(None)
+        except Exception:
+            app.logger.exception(
+                "Teardown functions failed in the context of a factory"
+            )

@@ -41,12 +41,12 @@ def find(recipe: Recipe, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> t
         raise errors.unknown_app(recipe, context.app.name)
     asking = current_build.get()
     if asking is not None:
-        asking = _asking(asking, recipe)
+        asking = _asking(asking, recipe, context)
     if recipe.replacements:
         recipe = recipe.replacements[-1]
         if recipe.value is not UNSET:
             if asking is not None:
-                asking.uses.append(recipe)
+                asking.uses[recipe] = None
             return recipe.value
     if recipe.scope is _APPLICATION:
         store = home.store()
@@ -55,7 +55,7 @@ def find(recipe: Recipe, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> t
             context.scopes_application = store.objects
         return found
     unit = getattr(context, "scopes_here", None)
-    if unit is None:
+    if unit is None or unit.forks != contexts.forks:
         unit = home.unit(context, recipe)
     found = _get(unit, context, recipe, args, kwargs, asking)
     if asking is None and hasattr(context, "scopes_here"):
@@ -63,15 +63,18 @@ def find(recipe: Recipe, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> t
     return found
 
 
-def _asking(build: Build, recipe: Recipe) -> Build | None:
+def _asking(build: Build, recipe: Recipe, context: contexts.Context) -> Build | None:
     """*build*, if it is still running and may use what *recipe* makes.
 
     A factory can start a thread with a copy of its context, which goes on when
-    the object has long been ready: then nothing is being built there.
+    the object has long been ready: then nothing is being built there. And it
+    may open a context for work with request objects, which ends before it does.
     """
     if not build.running:
         return None
-    if build.recipe.scope.outlives(recipe.scope):
+    if build.recipe.scope.outlives(recipe.scope) and hasattr(
+        contexts.locate(context)[0], "scopes_alone"
+    ):
         path = [step.recipe for step in build.chain()]
         raise errors.mismatch(path[::-1], recipe)
     return build
@@ -91,8 +94,8 @@ def _get(
         contexts.detach(context)
         before = overrides.switches
         found = store.get_or_build(recipe, key, args, kwargs, asking)
-        if overrides.switches != before:
-            overrides.reconsider()
+        if overrides.switches != before and key in store.records:
+            overrides.reconsider(store.records[key])
     if asking is not None and key in store.records:
-        asking.uses.append(store.records[key])
+        asking.uses[store.records[key]] = None
     return found

@@ -74,6 +74,7 @@ def _override(
                 other for other in recipe.replacements if other is not replacement
             )
             _in_force.remove(pair)
+            replacement.over = True
             finished = _forget_dependents(replacement)
             for store, build, made in replacement.aside:
                 store.show(build, made)
@@ -81,10 +82,31 @@ def _override(
         raise_together(_tear_down(finished))
 
 
-def reconsider() -> None:
-    """Look again, after a build during which an override came or went."""
+def reconsider(build: Build) -> None:
+    """Look again at *build*, which an override came or went during."""
+    finished: list[tuple[Store, Build]] = []
     with _switching:
+        for source in _sources(build):
+            if isinstance(source, Replacement) and source.over:
+                finished += _forget_dependents(source)
         _switched()
+    raise_together(_tear_down(finished))
+
+
+def _sources(build: Build) -> set[Recipe]:
+    """What *build* was built by and from, directly or through others."""
+    found: set[Recipe] = set()
+    todo: list[Build | Replacement] = [build]
+    seen: set[Build] = set()
+    while todo:
+        use = todo.pop()
+        if isinstance(use, Replacement):
+            found.add(use)
+        elif use not in seen:
+            seen.add(use)
+            found.add(use.recipe)
+            todo += use.uses
+    return found
 
 
 def _switched() -> None:

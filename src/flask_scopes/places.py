@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import collections.abc as c
+import functools
 import inspect
 import os
 import threading
 import types
+import typing as t
 
 _PACKAGE = os.path.dirname(__file__) + os.sep
 
 
 def place_of(factory: c.Callable[..., object]) -> str:
     """Where *factory* is defined; its dotted name if it has no source."""
-    target = inspect.unwrap(factory)
+    target = innermost(factory)
     code = getattr(target, "__code__", None) or getattr(
         getattr(target, "__init__", None), "__code__", None
     )
     if isinstance(code, types.CodeType):
         return f"{short_path(code.co_filename)}:{code.co_firstlineno}"
     return f"{getattr(target, '__module__', None)}.{name_of(factory)}"
+
+
+def innermost(factory: c.Callable[..., t.Any]) -> c.Callable[..., t.Any]:
+    """The function behind decorators and partials."""
+    while True:
+        target = inspect.unwrap(factory)
+        if isinstance(target, functools.partial):
+            target = target.func
+        if target is factory:
+            return target
+        factory = target
 
 
 def name_of(factory: c.Callable[..., object]) -> str:
@@ -49,7 +62,7 @@ def short_path(filename: str) -> str:
     """*filename* relative to the working directory, if it is inside of it."""
     try:
         relative = os.path.relpath(filename)
-    except ValueError:
-        # Another drive, on Windows.
+    except (ValueError, OSError):
+        # Another drive, on Windows; or the working directory is gone.
         return filename
     return filename if relative.startswith(os.pardir) else relative

@@ -5,10 +5,13 @@ from __future__ import annotations
 import collections.abc as c
 import importlib
 import inspect
+import pickle
+import sys
 import types
 import typing as t
 
 from . import errors
+from .places import innermost
 from .places import name_of
 from .places import place_of
 
@@ -42,6 +45,7 @@ class Recipe:
         "replacements",
         "scope",
         "signature",
+        "yields",
     )
 
     def __init__(
@@ -56,6 +60,10 @@ class Recipe:
         """None for a factory that takes nothing."""
         self.positional = _positional(self.signature)
         """How many arguments make a complete call by position; -1: never."""
+        self.yields = inspect.isgeneratorfunction(innermost(factory))
+        """Whether it yields the object, perhaps behind decorators. A plain
+        function may return a generator: then that is the object.
+        """
 
     @property
     def name(self) -> str:
@@ -94,13 +102,18 @@ class Recipe:
         # A bound method is pickled as "the attribute of that name of its self",
         # and the factory's module has the resource under that name: so a
         # resource goes to another process by reference, as functions do.
-        return importlib.import_module, (self.factory.__module__,)
+        module = self.factory.__module__
+        found = getattr(sys.modules.get(module), self.name, None)
+        if getattr(found, "__self__", None) is not self:
+            reason = f"{self!r} is not {module}.{self.name}"
+            raise pickle.PicklingError(reason)
+        return importlib.import_module, (module,)
 
 
 class Replacement(Recipe):
     """What stands in for a resource while one override is in force."""
 
-    __slots__ = ("aside", "value")
+    __slots__ = ("aside", "over", "value")
 
     def __init__(
         self, original: Recipe, factory: c.Callable[..., object], value: object
@@ -110,6 +123,8 @@ class Replacement(Recipe):
         """The object to hand out, or :data:`UNSET`: then *factory* builds one."""
         self.aside: list[t.Any] = []
         """What was built from the original, and comes back; see overrides.py."""
+        self.over = False
+        """Whether the override has been left."""
 
 
 UNSET: t.Final = object()
@@ -125,7 +140,8 @@ def _signature(factory: c.Callable[..., object]) -> inspect.Signature | None:
         if not (code.co_argcount or code.co_kwonlyargcount or variable):
             return None
     try:
-        signature = inspect.signature(factory)
+        # What it can be called with: a decorator may supply arguments.
+        signature = inspect.signature(factory, follow_wrapped=False)
     except ValueError:
         # Some built-in types do not tell.
         return None

@@ -78,8 +78,7 @@ def resource(
     if not callable(factory):
         raise errors.bad_factory(scope, factory, "it is not a function")
     if inspect.iscoroutinefunction(factory) or inspect.isasyncgenfunction(factory):
-        reason = "it is async, and its object is asked for by a plain call"
-        raise errors.bad_factory(scope, factory, reason)
+        raise errors.bad_factory(scope, factory, errors.IS_ASYNC)
     recipe = Recipe(scope, factory, owner)
     call = _CALLS[scope, recipe.signature is not None]()
     functools.update_wrapper(call, factory)
@@ -162,9 +161,12 @@ class _Signature(inspect.Signature):
 
     @property
     def parameters(self) -> types.MappingProxyType[str, inspect.Parameter]:
-        own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
         theirs = inspect.signature(self._factory).parameters
-        return types.MappingProxyType({"self": own, **theirs})
+        name = "self"
+        while name in theirs:
+            name = "_" + name
+        own = inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY)
+        return types.MappingProxyType({name: own, **theirs})
 
     @property
     def return_annotation(self) -> t.Any:

@@ -42,7 +42,15 @@ _OPEN, _ENDING, _CLOSED = State.OPEN, State.ENDING, State.CLOSED
 class Store:
     """The objects of one scope; lives as long as they do."""
 
-    __slots__ = ("__weakref__", "built", "claims", "objects", "records", "state")
+    __slots__ = (
+        "__weakref__",
+        "built",
+        "claims",
+        "error",
+        "objects",
+        "records",
+        "state",
+    )
 
     def __init__(self) -> None:
         self.objects: dict[Key, t.Any] = {}
@@ -54,6 +62,8 @@ class Store:
         """In the order in which the objects became ready."""
         self.claims: dict[Key, Build] = {}
         """What is being built now."""
+        self.error: BaseException | None = None
+        """What the work failed with, once the store has ended."""
         self.state = _OPEN
 
     def get_or_build(
@@ -80,13 +90,18 @@ class Store:
                 if claim is build and key not in self.objects:
                     return self._build(build, args, kwargs)
             finally:
-                if claim is build:
-                    self.claims.pop(key, None)
+                # By what is there, not by what was returned: an exception from
+                # outside (a signal, a killed greenlet) can come in between.
+                if self.claims.get(key) is build:
+                    del self.claims[key]
                 build.end()
             if claim is not build:
                 # Those who waited share how it ended. If each tried in turn, an
                 # outage would hold the last one for the sum of all time-outs.
                 wait_for(claim, asking)
+                if self.claims.get(key) is claim:
+                    # Left there by an argument whose hash has changed.
+                    del self.claims[key]
                 if claim.error is not None:
                     raise claim.error
         return found
@@ -99,17 +114,26 @@ class Store:
         except BaseException as error:
             build.fail(error)
             raise
-        # In this order: what is built from it cannot become ready before it.
-        self.built.append(build)
-        self.records[build.key] = build
-        self.objects[build.key] = made
         if self.state is not _OPEN:
             self._refuse_late(build)
         return made
 
-    # How a factory and a teardown are run; where, is up to the kind of store.
-    make = staticmethod(run_factory)
-    finish = staticmethod(finish)
+    def make(
+        self, build: Build, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
+    ) -> object:
+        """Run the factory of *build*; where, is up to the kind of store."""
+        return run_and_publish(self, build, args, kwargs)
+
+    def finish(self, build: Build, error: BaseException | None) -> BaseException | None:
+        """Run the teardown of *build*; where, is up to the kind of store."""
+        return finish(build, error)
+
+    def publish(self, build: Build, made: object) -> None:
+        """Let calls find *made*, and teardown reach it."""
+        # In this order: what is built from it cannot become ready before it.
+        self.built.append(build)
+        self.records[build.key] = build
+        self.objects[build.key] = made
 
     def end(self, error: BaseException | None) -> None:
         """Tear everything down, last built first. Only the first call does.
@@ -120,30 +144,36 @@ class Store:
         """
         if self.state is not _OPEN:
             return
+        self.error = error
         self.state = _ENDING
-        failures = self._unwind(error)
-        self.state = _CLOSED
-        # What another thread finished building between the two lines above.
-        failures += self._unwind(error)
+        try:
+            failures = self._unwind()
+        finally:
+            self.state = _CLOSED
+        # What another thread finished building between the lines above.
+        failures += self._unwind()
         if failures:
             raise_together(failures)
 
-    def _unwind(self, error: BaseException | None) -> list[tuple[Build, BaseException]]:
+    def _unwind(self) -> list[tuple[Build, BaseException]]:
         """Tear down what is there, and what is built meanwhile, until all is gone.
 
-        An error in force, *error* or else the first that a teardown raises, is
-        thrown into each next generator.
+        An error in force, the unit's or else the first that a teardown raises,
+        is thrown into each next generator.
         """
         failures: list[tuple[Build, BaseException]] = []
-        while self.built:
-            build = self.built.pop()
+        while True:
+            try:
+                build = self.built.pop()
+            except IndexError:
+                # Not asked before: another thread may do the same.
+                return failures
             if self.records.get(build.key) is build:
                 self.objects.pop(build.key, None)
-            failure = self.finish(build, error)
+            failure = self.finish(build, self.error)
             if failure is not None:
                 failures.append((build, failure))
-                error = failure if error is None else error
-        return failures
+                self.error = failure if self.error is None else self.error
 
     def _refuse_gone(self, recipe: Recipe, key: Key) -> None:
         if self.state is _CLOSED or key in self.records:
@@ -152,7 +182,7 @@ class Store:
     def _refuse_late(self, build: Build) -> None:
         """Another thread may have ended the store while *build* was running."""
         if self.state is _CLOSED:
-            raise_together(self._unwind(None))
+            raise_together(self._unwind())
         if build not in self.built:
             self.objects.pop(build.key, None)
             raise errors.closed(build.recipe, ending=False)
@@ -183,3 +213,12 @@ class Store:
         closing = sum(build.generator is not None for build in self.built)
         kind = type(self).__name__
         return f"<{kind}: {len(self.built)} objects, {closing} to tear down>"
+
+
+def run_and_publish(
+    store: Store, build: Build, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
+) -> object:
+    """Run the factory of *build* and put what it made into *store*."""
+    made = run_factory(build, args, kwargs)
+    store.publish(build, made)
+    return made
