@@ -383,7 +383,7 @@ def garbage_of_requests(app: flask.Flask) -> int:
     def request() -> None:
         body = app.wsgi_app(dict(environ), lambda *args: lambda data: None)
         b"".join(body)
-        body.close()  # type: ignore[attr-defined]
+        body.close()  # type: ignore[attr-defined]  # of werkzeug
 
     request()
     gc.collect()

@@ -42,8 +42,17 @@ import flask.globals
 if t.TYPE_CHECKING:
     from flask import Flask
 
-    from .application import Unit
     from .recipe import Key
+
+
+class Kept(t.Protocol):
+    """What is kept on a context: a unit."""
+
+    forks: int
+    objects: dict[Key, t.Any]
+
+
+KeptT = t.TypeVar("KeptT", bound=Kept)
 
 
 class Context(t.Protocol):
@@ -57,8 +66,8 @@ class Context(t.Protocol):
 
     scopes_application: dict[Key, t.Any]
     scopes_request: dict[Key, t.Any]
-    scopes_here: Unit
-    scopes_unit: Unit
+    scopes_here: Kept
+    scopes_unit: Kept
     scopes_outers: dict[int, Context]
     scopes_shared: bool
     scopes_alone: bool
@@ -109,18 +118,18 @@ def is_over(context: Context) -> bool:
     return getattr(context, "_cv_token", context) is None
 
 
-def keep_unit(context: Context, unit: Unit) -> Unit:
+def keep_unit(context: Context, unit: KeptT) -> KeptT:
     """Keep *unit* on *context*, and return the one that is kept there: a thread
     with a copy of the context may have been first.
     """
-    kept: Unit = vars(context).setdefault("scopes_unit", unit)
+    kept: KeptT = vars(context).setdefault("scopes_unit", unit)
     if kept.forks != unit.forks:
         # Of the process that forked this one, in the middle of a request.
         context.scopes_unit = kept = unit
     return kept
 
 
-def attach(context: Context, unit: Unit) -> None:
+def attach(context: Context, unit: Kept) -> None:
     """Put the shortcut to the objects of *unit* on app context *context*."""
     context.scopes_here = unit
     context.scopes_request = unit.objects

@@ -18,7 +18,19 @@ from .scope import Scope
 if t.TYPE_CHECKING:
     import inspect
 
-    from .recipe import Recipe
+
+class Described(t.Protocol):
+    """What the sentences say of a resource; its recipe knows it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def place(self) -> str: ...
+    @property
+    def scope(self) -> Scope: ...
+    @property
+    def signature(self) -> inspect.Signature | None: ...
+
 
 _LIVES = {
     Scope.APPLICATION: "lives as long as the application",
@@ -70,7 +82,7 @@ class ClosedError(ScopesError):
     """Raised at the call: the objects of this scope are already torn down."""
 
 
-def outside(recipe: Recipe) -> OutsideScopeError:
+def outside(recipe: Described) -> OutsideScopeError:
     return OutsideScopeError(
         f"{_named(recipe)} {_LIVES[recipe.scope]}, and there is no application or"
         " request here.\n\n"
@@ -83,7 +95,7 @@ def outside(recipe: Recipe) -> OutsideScopeError:
     )
 
 
-def unknown_app(recipe: Recipe, app_name: str) -> OutsideScopeError:
+def unknown_app(recipe: Described, app_name: str) -> OutsideScopeError:
     return OutsideScopeError(
         f"{_named(recipe)} {_LIVES[recipe.scope]}, but its Scopes do not know the app"
         f" {app_name!r}.\n\n"
@@ -93,7 +105,7 @@ def unknown_app(recipe: Recipe, app_name: str) -> OutsideScopeError:
     )
 
 
-def no_g(recipe: Recipe) -> OutsideScopeError:
+def no_g(recipe: Described) -> OutsideScopeError:
     return OutsideScopeError(
         f"{_named(recipe)} {_LIVES[recipe.scope]}, so its factory cannot"
         " use flask.g,\nwhich lives for one request.\n\n"
@@ -104,7 +116,7 @@ def no_g(recipe: Recipe) -> OutsideScopeError:
     )
 
 
-def mismatch(chain: c.Sequence[Recipe], recipe: Recipe) -> ScopeMismatchError:
+def mismatch(chain: c.Sequence[Described], recipe: Described) -> ScopeMismatchError:
     holder = chain[-1]
     path = [*chain, recipe]
     return ScopeMismatchError(
@@ -121,7 +133,7 @@ def mismatch(chain: c.Sequence[Recipe], recipe: Recipe) -> ScopeMismatchError:
     )
 
 
-def cycle(path: c.Sequence[Recipe], threads: bool = False) -> CycleError:
+def cycle(path: c.Sequence[Described], threads: bool = False) -> CycleError:
     """*path* begins and ends with what was asked for while it was being built."""
     first = path[0]
     where = " by several threads at once" if threads else ""
@@ -135,7 +147,7 @@ def cycle(path: c.Sequence[Recipe], threads: bool = False) -> CycleError:
     )
 
 
-def no_yield(recipe: Recipe) -> YieldError:
+def no_yield(recipe: Described) -> YieldError:
     return YieldError(
         f"{_named(recipe)} did not yield an object.\n\n"
         f"Called from {caller()}.\n\n"
@@ -146,7 +158,7 @@ def no_yield(recipe: Recipe) -> YieldError:
     )
 
 
-def second_yield(recipe: Recipe, line: int | None) -> YieldError:
+def second_yield(recipe: Described, line: int | None) -> YieldError:
     file = recipe.place.rpartition(":")[0]
     at = "" if line is None else f" Second yield at {file}:{line}."
     return YieldError(
@@ -159,7 +171,7 @@ def second_yield(recipe: Recipe, line: int | None) -> YieldError:
     )
 
 
-def closed(recipe: Recipe, *, ending: bool) -> ClosedError:
+def closed(recipe: Described, *, ending: bool) -> ClosedError:
     """*ending*: others of its scope are still there, only this object is gone."""
     if ending:
         what = "was already torn down, and is not built again for a teardown"
@@ -181,7 +193,7 @@ def closed(recipe: Recipe, *, ending: bool) -> ClosedError:
 
 
 def bad_arguments(
-    recipe: Recipe, signature: inspect.Signature, reason: TypeError
+    recipe: Described, signature: inspect.Signature, reason: TypeError
 ) -> ArgumentsError:
     return ArgumentsError(
         f"{_named(recipe)} cannot be called so: {reason}.\n\n"
@@ -194,7 +206,7 @@ def bad_arguments(
     )
 
 
-def bad_override(recipe: Recipe) -> SetupError:
+def bad_override(recipe: Described) -> SetupError:
     return SetupError(
         f"{_named(recipe)} is overridden by one of two things, not by neither or"
         " both.\n\n"
@@ -243,15 +255,15 @@ def no_app() -> OutsideScopeError:
     )
 
 
-def _call(recipe: Recipe) -> str:
+def _call(recipe: Described) -> str:
     return f"{recipe.name}({'...' if recipe.signature else ''})"
 
 
-def _named(recipe: Recipe) -> str:
+def _named(recipe: Described) -> str:
     return f"{recipe.name!r} ({recipe.place})"
 
 
-def _stairs(path: c.Sequence[Recipe]) -> str:
+def _stairs(path: c.Sequence[Described]) -> str:
     """One line a step, each further in: how the last one was reached."""
     lines: list[str] = []
     width = max(len(step.name) + 4 * index for index, step in enumerate(path))
@@ -262,7 +274,7 @@ def _stairs(path: c.Sequence[Recipe]) -> str:
     return "\n".join(lines)
 
 
-def _loop(steps: c.Sequence[Recipe], first: Recipe) -> str:
+def _loop(steps: c.Sequence[Described], first: Described) -> str:
     """The steps inside a loop drawn on the left, back from the last to the first."""
     width = max(len(step.name) for step in steps)
     rows = [f"{step.name:<{width}}  {step.place}" for step in steps]

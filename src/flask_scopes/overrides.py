@@ -27,8 +27,17 @@ from .scope import Scope
 from .teardown import raise_together
 
 if t.TYPE_CHECKING:
+    from .application import Application
     from .building import Build
     from .store import Store
+
+
+class Owner(t.Protocol):
+    """What has resources: :class:`~flask_scopes.Scopes`."""
+
+    @property
+    def applications(self) -> c.Iterable[Application]: ...
+
 
 # Made at import, unlike every other lock: only overrides take it, and a server
 # that patches or forks has none in force.
@@ -136,7 +145,8 @@ def _dependents(source: Recipe) -> c.Iterator[tuple[Store, Build]]:
 
 def _stores(recipe: Recipe) -> c.Iterator[Store]:
     """Every store that may hold such objects, those that live longer first."""
-    for application in list(recipe.owner.applications):
+    owner = t.cast("Owner", recipe.owner)
+    for application in list(owner.applications):
         yield application.store()
         for reference in list(application.units.values()):
             unit = reference()

@@ -16,19 +16,11 @@ from .places import name_of
 from .places import place_of
 
 if t.TYPE_CHECKING:
-    from .application import Application
     from .scope import Scope
 
 Key: t.TypeAlias = c.Hashable
 """What an object is kept under: the recipe itself if its factory takes nothing,
 else ``(recipe, args)``, and behind these any arguments that go by name only."""
-
-
-class Owner(t.Protocol):
-    """The part of :class:`~flask_scopes.Scopes` that a recipe needs to know."""
-
-    @property
-    def applications(self) -> c.Iterable[Application]: ...
 
 
 class Recipe:
@@ -49,11 +41,12 @@ class Recipe:
     )
 
     def __init__(
-        self, scope: Scope, factory: c.Callable[..., object], owner: Owner
+        self, scope: Scope, factory: c.Callable[..., object], owner: object
     ) -> None:
         self.scope = scope
         self.factory = factory
         self.owner = owner
+        """The :class:`~flask_scopes.Scopes` whose apps may use it."""
         self.replacements: tuple[Replacement, ...] = ()
         """The overrides in force, the newest last."""
         self.signature = _signature(factory)

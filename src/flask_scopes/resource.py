@@ -18,7 +18,6 @@ from . import errors
 from .contexts import app_context
 from .lookup import find
 from .overrides import override
-from .recipe import Owner
 from .recipe import Recipe
 from .scope import Scope
 
@@ -69,7 +68,7 @@ class Resource(t.Protocol[P, T]):
 
 
 def resource(
-    scope: Scope, factory: c.Callable[P, object], owner: Owner
+    scope: Scope, factory: c.Callable[P, object], owner: object
 ) -> Resource[P, t.Any]:
     """Make the resource that calls *factory* once in each *scope*.
 
@@ -83,8 +82,9 @@ def resource(
     call = _CALLS[scope, recipe.signature is not None]()
     functools.update_wrapper(call, factory)
     call.__name__ = recipe.name
-    call.__signature__ = _Signature(factory)  # type: ignore[attr-defined]
-    call.override = functools.partial(override, recipe)  # type: ignore[attr-defined]
+    # Attributes of a function, which a bound method shows as its own.
+    vars(call)["__signature__"] = _Signature(factory)
+    vars(call)["override"] = functools.partial(override, recipe)
     return t.cast("Resource[P, t.Any]", types.MethodType(call, recipe))
 
 
@@ -172,5 +172,5 @@ class _Signature(inspect.Signature):
     def return_annotation(self) -> t.Any:
         return inspect.signature(self._factory).return_annotation
 
-    def replace(self, **changes: t.Any) -> inspect.Signature:  # type: ignore[override]
+    def replace(self, **changes: t.Any) -> inspect.Signature:  # type: ignore[override]  # its two parameters, as they come
         return inspect.signature(self._factory).replace(**changes)
