@@ -5,6 +5,8 @@ from __future__ import annotations
 import collections.abc as c
 import contextvars
 import gc
+import subprocess
+import sys
 import threading
 import time
 import typing as t
@@ -159,6 +161,21 @@ def test_the_factory_sees_the_app_but_nothing_of_the_request(
     assert found.pop("variable") == "nothing"
     assert found.pop("g.user") == "OutsideScopeError"
     assert all(name.endswith("Error") for name in found.values())
+
+
+def test_flasks_own_error_says_which_factory_it_was(
+    app: flask.Flask, scopes: Scopes
+) -> None:
+    @scopes.application
+    def nosy() -> str:
+        return flask.request.path
+
+    with app.test_request_context(), pytest.raises(RuntimeError) as raised:
+        nosy()
+
+    (note,) = raised.value.__notes__
+    assert "'nosy' (" in note
+    assert "current_app works here" in note
 
 
 def test_other_extensions_find_their_g_in_the_context_of_a_factory(
@@ -390,6 +407,27 @@ def test_a_teardown_may_use_what_was_built_before_it(
     scopes.close(app)
 
     assert log == ["below"]
+
+
+def test_close_can_be_left_to_the_end_of_the_process() -> None:
+    script = """
+import atexit, flask, flask_scopes
+scopes = flask_scopes.Scopes()
+app = flask.Flask("short")
+scopes.init_app(app)
+atexit.register(scopes.close, app)
+
+@scopes.application
+def connection():
+    yield "open"
+    print("closed in", flask.current_app.name)
+
+with app.app_context():
+    print(connection())
+"""
+    command = [sys.executable, "-c", script]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (ended.stdout, ended.stderr) == ("open\nclosed in short\n", "")
 
 
 def test_an_app_without_references_is_freed_at_once(scopes: Scopes) -> None:

@@ -11,6 +11,7 @@ from unittest import mock
 import flask
 import pytest
 
+from flask_scopes import ArgumentsError
 from flask_scopes import Resource
 from flask_scopes import Scopes
 from flask_scopes import SetupError
@@ -319,8 +320,22 @@ def test_arguments_are_passed_to_the_replacement(
 def test_neither_and_both_are_refused(shop: Shop) -> None:
     override: t.Any = shop.settings.override
     for arguments in ({}, {"factory": str}):
-        with pytest.raises(SetupError, match="one of two"):
+        with pytest.raises(SetupError, match="by one thing"):
             override(*(["x"] if arguments else []), **arguments)
+
+
+def test_a_replacement_that_cannot_be_called_so_is_named_as_the_resource(
+    app: flask.Flask, shop: Shop
+) -> None:
+    override: t.Any = shop.settings.override
+    with pytest.raises(SetupError, match="'settings'"):
+        override(factory=5)
+    with (
+        app.app_context(),
+        override(factory=lambda name: name),
+        pytest.raises(ArgumentsError, match=r"'settings' \(.*missing"),
+    ):
+        shop.settings()
 
 
 def test_two_apps(scopes: Scopes, shop: Shop) -> None:

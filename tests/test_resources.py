@@ -291,7 +291,11 @@ def test_async_factories_are_refused_where_they_are_decorated(
     async def generator() -> c.AsyncIterator[int]:
         yield 1
 
-    for factory in (coroutine, generator, 5):
+    @contextlib.contextmanager
+    def manager() -> c.Iterator[int]:
+        yield 1
+
+    for factory in (coroutine, generator, manager, 5):
         with pytest.raises(SetupError, match="cannot be"):
             decorate(factory)
 

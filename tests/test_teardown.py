@@ -169,6 +169,7 @@ def test_every_teardown_runs_and_all_errors_come_out_together(
     assert log == ["unaware sees Stop"]
     assert "'last' (" in texts_of(raised.value)
     assert "test_teardown.py" in texts_of(raised.value)
+    assert "Stop" in texts_of(raised.value)
 
 
 def test_each_error_of_several_teardowns_is_in_the_group_by_name(

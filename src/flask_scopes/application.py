@@ -89,7 +89,12 @@ class ApplicationStore(Store):
         def run() -> T:
             app = t.cast("Flask", self.app())
             with app_alone(app, lambda: errors.no_g(build.recipe)):
-                return step()
+                try:
+                    return step()
+                except RuntimeError as error:
+                    if str(error).startswith("Working outside of request context"):
+                        error.add_note(errors.no_request(build.recipe))
+                    raise
 
         context, build.context = build.context, None
         if context is None:

@@ -208,13 +208,25 @@ def bad_arguments(
 
 def bad_override(recipe: Described) -> SetupError:
     return SetupError(
-        f"{_named(recipe)} is overridden by one of two things, not by neither or"
-        " both.\n\n"
+        f"{_named(recipe)} is overridden by one thing: an object, or a factory that"
+        " can be called.\n\n"
         f"Called from {caller()}.\n\n"
         "To fix it, write one of:\n"
         f"  * with {recipe.name}.override(obj): ...\n"
         f"  * with {recipe.name}.override(factory=function): ...",
         [recipe.name],
+    )
+
+
+IS_CONTEXT_MANAGER = "it is made by @contextmanager, and would not be entered"
+
+
+def no_request(recipe: Described) -> str:
+    """A note for the error that Flask itself raises."""
+    return (
+        f"{_named(recipe)} {_LIVES[recipe.scope]}, so its factory sees no request"
+        " and no session, even while one is handled. Read app.config (current_app works"
+        " here), or make the resource request scoped."
     )
 
 

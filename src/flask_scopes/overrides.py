@@ -54,13 +54,16 @@ def override(
     *,
     factory: c.Callable[..., object] | None = None,
 ) -> contextlib.AbstractContextManager[None]:
-    """Let *recipe* hand out *value*, or what *factory* builds, inside the block.
+    """Let *recipe* hand out *value*, or what *factory* builds, inside the block:
+    in every thread, and for all arguments.
 
-    :raises SetupError: neither or both are given.
+    :param value: handed out as it is, and not closed afterwards.
+    :param factory: takes what the resource's own takes, and may yield likewise.
+    :raises SetupError: neither or both are given, or *factory* is not callable.
     :raises BaseExceptionGroup: on leaving, if teardowns of application objects
         that were built from the replacement failed.
     """
-    if (value is UNSET) is (factory is None):
+    if (value is UNSET) is (factory is None) or not callable(factory or callable):
         raise errors.bad_override(recipe)
     return _override(recipe, value, factory or recipe.factory)
 

@@ -106,18 +106,24 @@ class Recipe:
 class Replacement(Recipe):
     """What stands in for a resource while one override is in force."""
 
-    __slots__ = ("aside", "over", "value")
+    __slots__ = ("aside", "original", "over", "value")
 
     def __init__(
         self, original: Recipe, factory: c.Callable[..., object], value: object
     ) -> None:
         super().__init__(original.scope, factory, original.owner)
+        self.original = original
         self.value = value
         """The object to hand out, or :data:`UNSET`: then *factory* builds one."""
         self.aside: list[t.Any] = []
         """What was built from the original, and comes back; see overrides.py."""
         self.over = False
         """Whether the override has been left."""
+
+    @property
+    def name(self) -> str:
+        """The resource's; a replacement is mostly a lambda."""
+        return self.original.name
 
 
 UNSET: t.Final = object()

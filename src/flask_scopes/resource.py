@@ -24,7 +24,14 @@ from .scope import Scope
 P = t.ParamSpec("P")
 T = t.TypeVar("T")
 
+
+def _nothing() -> c.Generator[None, None, None]:
+    yield
+
+
 _current = app_context.get
+# The function that `contextmanager` puts around another; all share its code.
+_CONTEXT_MANAGER = contextlib.contextmanager(_nothing).__code__
 
 
 class Resource(t.Protocol[P, T]):
@@ -72,12 +79,15 @@ def resource(
 ) -> Resource[P, t.Any]:
     """Make the resource that calls *factory* once in each *scope*.
 
-    :raises SetupError: *factory* is not callable, or is asynchronous.
+    :raises SetupError: *factory* is not callable, is asynchronous, or is made by
+        :func:`contextlib.contextmanager`.
     """
     if not callable(factory):
         raise errors.bad_factory(scope, factory, "it is not a function")
     if inspect.iscoroutinefunction(factory) or inspect.isasyncgenfunction(factory):
         raise errors.bad_factory(scope, factory, errors.IS_ASYNC)
+    if getattr(factory, "__code__", None) is _CONTEXT_MANAGER:
+        raise errors.bad_factory(scope, factory, errors.IS_CONTEXT_MANAGER)
     recipe = Recipe(scope, factory, owner)
     call = _CALLS[scope, recipe.signature is not None]()
     functools.update_wrapper(call, factory)

@@ -73,7 +73,14 @@ def raise_together(failures: c.Sequence[tuple[Build, BaseException]]) -> None:
         return
     for build, failure in failures:
         failure.add_note(f"Raised when {build.recipe!r} was torn down.")
-    names = ", ".join(f"{b.recipe.name!r} ({b.recipe.place})" for b, _ in failures)
+    lines = "; ".join(_in_short(build, failure) for build, failure in failures)
     raise BaseExceptionGroup(
-        f"teardown failed: {names}", [failure for _, failure in failures]
+        f"teardown failed: {lines}", [failure for _, failure in failures]
     )
+
+
+def _in_short(build: Build, failure: BaseException) -> str:
+    # All that a one-line log shows of a group.
+    first = str(failure).partition("\n")[0][:200]
+    recipe = build.recipe
+    return f"{recipe.name!r} ({recipe.place}): {type(failure).__name__}: {first}"
