@@ -167,6 +167,18 @@ def test_a_fork_inside_of_nested_contexts(app: flask.Flask, scopes: Scopes) -> N
     outer.pop()
 
 
+def test_a_fork_inside_of_a_context_that_is_pushed_twice(
+    app: flask.Flask, scopes: Scopes
+) -> None:
+    @scopes.request
+    def account() -> str:
+        return "ann"
+
+    first, second = app.app_context(), app.app_context()
+    with first, second, first, first:
+        assert in_child(lambda: account()) == "ann"
+
+
 def test_a_process_that_a_factory_forks_is_not_part_of_it(
     app: flask.Flask, scopes: Scopes
 ) -> None:

@@ -300,6 +300,42 @@ def test_a_build_from_a_replacement_that_outlasts_it_is_not_kept(
         assert engine() == "real engine"
 
 
+def test_nor_if_what_is_between_is_gone_by_then(
+    app: flask.Flask, scopes: Scopes
+) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    @scopes.application
+    def settings() -> str:
+        return "real"
+
+    @scopes.application
+    def engine() -> str:
+        return f"{settings()} engine"
+
+    @scopes.application
+    def registry() -> str:
+        found = engine()
+        if not entered.is_set():
+            entered.set()
+            assert go_on.wait(10)
+        return f"registry of {found}"
+
+    def use() -> None:
+        with app.app_context():
+            registry()
+
+    thread = threading.Thread(target=use)
+    with settings.override("fake"):
+        thread.start()
+        assert entered.wait(10)
+    go_on.set()
+    thread.join(10)
+
+    with app.app_context():
+        assert registry() == "registry of real engine"
+
+
 def test_arguments_are_passed_to_the_replacement(
     app: flask.Flask, scopes: Scopes
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as c
 import contextlib
 import contextvars
+import sys
 import threading
 import typing as t
 
@@ -258,6 +259,67 @@ def test_a_warm_call_in_a_request_takes_the_short_way(
         before = keyed("a"), session(), shared()
         monkeypatch.setattr("flask_scopes.resource.find", None)
         assert (keyed("a"), session(), shared()) == before
+
+
+@pytest.mark.skipif(
+    not hasattr(flask.globals, "_cv_request"),
+    reason="Flask 3.2 refuses to pop another context than the current one",
+)
+def test_contexts_that_are_popped_out_of_order(
+    app: flask.Flask, session: SessionResource, closed: list[Session]
+) -> None:
+    def work() -> None:
+        outer, inner = app.app_context(), app.app_context()
+        outer.push()
+        used.append(session())
+        inner.push()
+        with pytest.raises(AssertionError):
+            outer.pop()
+
+    used: list[Session] = []
+    contextvars.Context().run(work)
+
+    assert closed == used
+
+
+def test_threads_that_begin_to_use_a_request_at_once(
+    app: flask.Flask, scopes: Scopes
+) -> None:
+    """They put the shortcut on their common context, and take it away again."""
+    errors: list[BaseException] = []
+    names = [str(number) for number in range(40)]
+
+    @scopes.request
+    def thing(name: str) -> str:
+        return name
+
+    def work() -> None:
+        barrier.wait(10)
+        try:
+            assert [thing(name) for name in names] == names
+        except BaseException as error:
+            errors.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(30):
+            barrier = threading.Barrier(8)
+            with app.test_request_context():
+                threads = [
+                    threading.Thread(
+                        target=contextvars.copy_context().run, args=(work,)
+                    )
+                    for _ in range(8)
+                ]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join(20)
+    finally:
+        sys.setswitchinterval(before)
+
+    assert errors == []
 
 
 def test_nothing_is_kept_on_g(

@@ -142,6 +142,40 @@ def test_a_partial_of_a_generator_is_a_generator(
     assert log == ["teardown"]
 
 
+def test_arguments_mean_the_same_behind_a_decorator(
+    app: flask.Flask, decorate: Decorator
+) -> None:
+    def logged(function: t.Any) -> t.Any:
+        @functools.wraps(function)
+        def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
+            return function(*args, **kwargs)
+
+        return wrapper
+
+    @decorate
+    @logged
+    def database(name: str = "main") -> list[str]:
+        return [name]
+
+    with app.app_context():
+        assert database() is database("main") is database(name="main")
+
+
+def test_a_callable_object_may_yield(
+    app: flask.Flask, scopes: Scopes, log: list[str]
+) -> None:
+    class Factory:
+        def __call__(self) -> c.Iterator[str]:
+            yield "made"
+            log.append("teardown")
+
+    thing = scopes.request(Factory())
+
+    with app.app_context():
+        assert thing() == "made"
+    assert log == ["teardown"]
+
+
 def test_a_decorator_may_supply_arguments(
     app: flask.Flask, decorate: Decorator
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import os
+import threading
 import typing as t
 import weakref
 
@@ -29,11 +30,13 @@ T = t.TypeVar("T")
 class Unit(Store):
     """The request objects of one unit of work: a request or an app context."""
 
-    __slots__ = ("forks", "units")
+    __slots__ = ("attaching", "forks", "units")
 
     def __init__(self, units: dict[int, weakref.ref[Unit]]) -> None:
         super().__init__()
         self.forks = contexts.forks
+        self.attaching: list[None] = []
+        """An entry for each thread that puts a shortcut to it on a context."""
         self.units = units
         units[id(self)] = weakref.ref(self)
 
@@ -96,6 +99,9 @@ class ApplicationStore(Store):
                         error.add_note(errors.no_request(build.recipe))
                     raise
 
+        if build.context is None and build.thread != threading.get_ident():
+            # Another thread is still in it, with the app's teardown functions.
+            build.wait()
         context, build.context = build.context, None
         if context is None:
             # In it already: a teardown function of the app closes the app.
@@ -156,8 +162,7 @@ class Application:
             # It ends with the request: what is asked for between that and the
             # end of the app context must not begin another.
             context.scopes_unit = unit
-            if not hasattr(context, "scopes_shared"):
-                context.scopes_here = unit
+            contexts.attach(context, unit, shortcut=False)
         return unit
 
 

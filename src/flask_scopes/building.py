@@ -151,14 +151,12 @@ def wait_for(rival: Build, mine: Build | None) -> None:
         # Asked for in another context, so that the stack does not tell: by a
         # signal receiver or a teardown function that its factory sets off.
         raise errors.cycle([rival.recipe, rival.recipe])
-    if mine is None:
-        rival.wait()
-        return
-    # With the thread: several may run in copies of one factory's context.
+    # With the thread: several may run in copies of one factory's context, and
+    # one that holds a build may ask for another where the stack does not reach.
     me = (mine, threading.get_ident())
     _waiting[me] = rival
     try:
-        circle = _circle(mine, rival)
+        circle = _circle(steps, rival)
         if circle is not None:
             raise errors.cycle(circle, threads=True)
         rival.wait()
@@ -166,13 +164,15 @@ def wait_for(rival: Build, mine: Build | None) -> None:
         del _waiting[me]
 
 
-_waiting: dict[tuple[Build, int], Build] = {}
-"""Who (the innermost build of a thread, and the thread) waits for what."""
+_waiting: dict[tuple[Build | None, int], Build] = {}
+"""Who (the innermost build of a thread, if any, and the thread) waits for what."""
 
 
-def _circle(mine: Build, rival: Build) -> list[Recipe] | None:
-    """The path from one of *mine*'s builds through other threads back to it."""
-    own = list(mine.chain())
+def _circle(own: list[Build], rival: Build) -> list[Recipe] | None:
+    """The path from one of *own*, this thread's builds with the innermost first,
+    through other threads back to it.
+    """
+    me = threading.get_ident()
     ways: list[tuple[Build, list[Recipe]]] = [(rival, [rival.recipe])]
     seen: set[Build] = set()
     while ways:
@@ -180,15 +180,19 @@ def _circle(mine: Build, rival: Build) -> list[Recipe] | None:
         if goal in own:
             below = own[: own.index(goal) + 1]
             return [build.recipe for build in reversed(below)] + path
+        if goal.running and goal.thread == me:
+            return [goal.recipe, *path]
         if goal in seen:
             continue
         seen.add(goal)
-        for (waiter, _), target in _waiting.copy().items():
-            chain = list(waiter.chain())
+        for (waiter, thread), target in _waiting.copy().items():
+            chain = [] if waiter is None else list(waiter.chain())
             if goal in chain:
                 above = chain[: chain.index(goal)]
                 step = [build.recipe for build in reversed(above)]
                 ways.append((target, [*path, *step, target.recipe]))
+            elif goal.running and goal.thread == thread:
+                ways.append((target, [*path, target.recipe]))
     return None
 
 

@@ -34,6 +34,7 @@ import contextlib
 import contextvars
 import functools
 import os
+import time
 import typing as t
 
 import flask.ctx
@@ -48,6 +49,7 @@ if t.TYPE_CHECKING:
 class Kept(t.Protocol):
     """What is kept on a context: a unit."""
 
+    attaching: list[None]
     forks: int
     objects: dict[Key, t.Any]
 
@@ -129,29 +131,39 @@ def keep_unit(context: Context, unit: KeptT) -> KeptT:
     return kept
 
 
-def attach(context: Context, unit: Kept) -> None:
-    """Put the shortcut to the objects of *unit* on app context *context*."""
-    context.scopes_here = unit
-    context.scopes_request = unit.objects
-    if hasattr(context, "scopes_shared"):
-        # Looked up after setting the shortcut, as `share` marks before taking
-        # it away: whichever thread comes second, the shortcut is gone.
-        _forget(context)
+def attach(context: Context, unit: Kept, shortcut: bool = True) -> None:
+    """Keep *unit* on app context *context*, which no other request shares, and
+    the shortcut to its objects, unless another request begins to share it.
+    """
+    # Either this thread sees the mark of `_share`, or that one sees this entry
+    # and waits: never is the shortcut put where another request may read it.
+    unit.attaching.append(None)
+    try:
+        if not hasattr(context, "scopes_shared"):
+            context.scopes_here = unit
+            if shortcut:
+                context.scopes_request = unit.objects
+    finally:
+        unit.attaching.pop()
 
 
 def detach(context: Context) -> None:
     """Make calls in *context* take the cold path, where they are noticed."""
-    if hasattr(context, "scopes_application"):
+    # Threads with a copy of the context may be doing the same.
+    try:  # noqa: SIM105  # `suppress` costs more than all the rest of this
         del context.scopes_application
-    if hasattr(context, "scopes_request"):
+    except AttributeError:
+        pass
+    try:  # noqa: SIM105  # the same
         del context.scopes_request
+    except AttributeError:
+        pass
 
 
 def _forget(context: Context) -> None:
-    for name in ("scopes_application", "scopes_request", "scopes_here"):
-        # Not `del`: another thread may be doing the same.
-        with contextlib.suppress(AttributeError):
-            delattr(context, name)
+    detach(context)
+    with contextlib.suppress(AttributeError):
+        del context.scopes_here
 
 
 def _share(request: Context) -> None:
@@ -159,12 +171,17 @@ def _share(request: Context) -> None:
     current one is of its app.
     """
     context = app_context.get(None)
+    if not hasattr(request, "scopes_outers"):
+        request.scopes_outers = {}
+    # By how often the request is pushed then: contexts are pushed again.
+    depth = len(getattr(request, "_cv_tokens", ())) + 1
+    request.scopes_outers.pop(depth, None)
     if context is not None and context.app is request.app:
-        if not hasattr(request, "scopes_outers"):
-            request.scopes_outers = {}
-        # By how often the request is pushed then: contexts are pushed again.
-        request.scopes_outers[len(getattr(request, "_cv_tokens", ())) + 1] = context
+        request.scopes_outers[depth] = context
         context.scopes_shared = True
+        unit = getattr(context, "scopes_unit", None)
+        while unit is not None and unit.attaching:
+            time.sleep(0)
         _forget(context)
 
 
@@ -179,7 +196,7 @@ def watch_requests() -> None:
 
     @functools.wraps(push)
     def watched(self: Context) -> None:
-        if app_context.get(None) is not None:
+        if app_context.get(None) is not None or hasattr(self, "scopes_outers"):
             _share(self)
         push(self)
 
@@ -199,12 +216,17 @@ def _forked() -> None:
     """
     global forks
     forks += 1
-    context = app_context.get(None)
-    while context is not None:
+    todo: list[t.Any] = [app_context.get(None)]
+    seen: set[int] = set()
+    while todo:
+        context = todo.pop()
+        if not hasattr(context, "app") or id(context) in seen:
+            # The bottom (None, or a token's mark for it), or pushed twice.
+            continue
+        seen.add(id(context))
         _forget(context)
         tokens = getattr(context, "_cv_tokens", [getattr(context, "_cv_token", None)])
-        below = getattr(tokens[-1], "old_value", None) if tokens else None
-        context = None if below is contextvars.Token.MISSING else below
+        todo += [getattr(token, "old_value", None) for token in tokens]
 
 
 if hasattr(os, "register_at_fork"):

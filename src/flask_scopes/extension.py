@@ -49,7 +49,7 @@ class Scopes:
         home: Application | None = app.extensions.get("scopes")
         if home is None:
             home = app.extensions["scopes"] = Application(app)
-            hooks.install(app)
+            hooks.install(app, home.units)
         if self in home.members:
             raise errors.known_app(app.name)
         home.members.add(self)

@@ -22,7 +22,6 @@ import typing as t
 import weakref
 
 from . import contexts
-from .store import State
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -30,17 +29,22 @@ if t.TYPE_CHECKING:
     from .application import Unit
 
 
-def install(app: Flask) -> None:
+def install(app: Flask, units: c.Sized) -> None:
     """Wrap the methods of *app* with which Flask ends a request or an app
     context, so that its unit ends too.
+
+    :param units: those in progress; if there are none, none need be looked for.
     """
-    _wrap_teardown(app, "do_teardown_request", contexts.innermost_request)
-    _wrap_teardown(app, "do_teardown_appcontext", contexts.app_context)
+    _wrap_teardown(app, "do_teardown_request", contexts.innermost_request, units)
+    _wrap_teardown(app, "do_teardown_appcontext", contexts.app_context, units)
     contexts.watch_requests()
 
 
 def _wrap_teardown(
-    app: Flask, name: str, variable: contextvars.ContextVar[contexts.Context]
+    app: Flask,
+    name: str,
+    variable: contextvars.ContextVar[contexts.Context],
+    units: c.Sized,
 ) -> None:
     call = _unbound(app, name)
     current = variable.get
@@ -53,19 +57,15 @@ def _wrap_teardown(
         except BaseException as error:
             _end(context, error)
             raise
-        if hasattr(context, "scopes_unit"):
+        if units or hasattr(context, "scopes_unit"):
             _end(context, kwargs.get("exc", args[-1] if args else None))
 
     setattr(app, name, teardown)
 
 
 def _end(context: contexts.Context | None, error: object) -> None:
-    unit: Unit | None = getattr(context, "scopes_unit", None)
-    if unit is None or unit.state is State.CLOSED:
-        return
-    popped = _popped(inspect.currentframe())
-    if popped is not None and popped is not context:
-        unit = getattr(popped, "scopes_unit", None)
+    popped = _popped(inspect.currentframe()) or context
+    unit: Unit | None = getattr(popped, "scopes_unit", None)
     if unit is not None:
         # Flask 3.1 passes a marker of its own for an error that was not given.
         unit.end(error if isinstance(error, BaseException) else None)
@@ -75,8 +75,9 @@ def _popped(frame: types.FrameType | None) -> object | None:
     """Flask 3.1: the context that is being popped, as its own ``pop`` knows.
 
     It is not the current one when a streamed body is closed, or collected, in
-    the middle of another request. Flask does not say then which one it means,
-    and to believe it would end the unit of the other.
+    the middle of another request, or when contexts are popped out of order.
+    Flask does not say then which one it means; to take the current one would
+    end the unit of another.
     """
     for _ in range(8):
         if frame is None:

@@ -94,8 +94,10 @@ def _get(
         contexts.detach(context)
         before = overrides.switches
         found = store.get_or_build(recipe, key, args, kwargs, asking)
-        if overrides.switches != before and key in store.records:
-            overrides.reconsider(store.records[key])
-    if asking is not None and key in store.records:
-        asking.uses[store.records[key]] = None
+        if overrides.switches != before:
+            overrides.reconsider(store.records.get(key))
+    if asking is not None:
+        record = store.records.get(key)
+        if record is not None:
+            asking.uses[record] = None
     return found

@@ -94,13 +94,15 @@ def _override(
         raise_together(_tear_down(finished))
 
 
-def reconsider(build: Build) -> None:
+def reconsider(build: Build | None) -> None:
     """Look again at *build*, which an override came or went during."""
+    if build is None:
+        return
     finished: list[tuple[Store, Build]] = []
     with _switching:
         for source in _sources(build):
             if isinstance(source, Replacement) and source.over:
-                finished += _forget_dependents(source)
+                finished += _forget_dependents(source, build)
         _switched()
     raise_together(_tear_down(finished))
 
@@ -134,13 +136,20 @@ def _switched() -> None:
                     replacement.aside.append((store, build, made))
 
 
-def _dependents(source: Recipe) -> c.Iterator[tuple[Store, Build]]:
-    """What *source* built, and all that was built from it, in order."""
+def _dependents(
+    source: Recipe, late: Build | None = None
+) -> c.Iterator[tuple[Store, Build]]:
+    """What *source* built, and all that was built from it, in order.
+
+    :param late: known to be one of them, though what is between is gone.
+    """
     affected: set[Build] = set()
     for store in _stores(source):
         for build in list(store.built):
-            if build.recipe is source or any(
-                use is source or use in affected for use in build.uses
+            if (
+                build is late
+                or build.recipe is source
+                or any(use is source or use in affected for use in build.uses)
             ):
                 affected.add(build)
                 yield store, build
@@ -157,11 +166,13 @@ def _stores(recipe: Recipe) -> c.Iterator[Store]:
                 yield unit
 
 
-def _forget_dependents(replacement: Replacement) -> list[tuple[Store, Build]]:
+def _forget_dependents(
+    replacement: Replacement, late: Build | None = None
+) -> list[tuple[Store, Build]]:
     """Make what was built from *replacement* unreachable; return what must be
     torn down now, in the order in which it was built.
     """
-    doomed = list(_dependents(replacement))
+    doomed = list(_dependents(replacement, late))
     builds = {build for _, build in doomed}
     for store, build in doomed:
         store.hide(build)

@@ -53,7 +53,7 @@ class Recipe:
         """None for a factory that takes nothing."""
         self.positional = _positional(self.signature)
         """How many arguments make a complete call by position; -1: never."""
-        self.yields = inspect.isgeneratorfunction(innermost(factory))
+        self.yields = _yields(innermost(factory))
         """Whether it yields the object, perhaps behind decorators. A plain
         function may return a generator: then that is the object.
         """
@@ -76,7 +76,7 @@ class Recipe:
         if signature is None:
             return self
         try:
-            bound = signature.bind(*args, **kwargs)
+            bound = _bind(signature, self.factory, args, kwargs)
             bound.apply_defaults()
             key = (self, bound.args, *sorted(bound.kwargs.items()))
             hash(key)
@@ -139,8 +139,7 @@ def _signature(factory: c.Callable[..., object]) -> inspect.Signature | None:
         if not (code.co_argcount or code.co_kwonlyargcount or variable):
             return None
     try:
-        # What it can be called with: a decorator may supply arguments.
-        signature = inspect.signature(factory, follow_wrapped=False)
+        signature = inspect.signature(factory, follow_wrapped=_is_open(factory))
     except ValueError:
         # Some built-in types do not tell.
         return None
@@ -156,3 +155,43 @@ def _positional(signature: inspect.Signature | None) -> int:
     if all(parameter.kind in by_position for parameter in parameters):
         return len(parameters)
     return -1
+
+
+def _is_open(factory: c.Callable[..., object]) -> bool:
+    """Whether it is a decorator's ``(*args, **kwargs)`` around another function,
+    whose signature then tells which arguments mean the same.
+    """
+    kinds = {
+        parameter.kind
+        for parameter in inspect.signature(
+            factory, follow_wrapped=False
+        ).parameters.values()
+    }
+    return hasattr(factory, "__wrapped__") and kinds == {
+        inspect.Parameter.VAR_POSITIONAL,
+        inspect.Parameter.VAR_KEYWORD,
+    }
+
+
+def _bind(
+    signature: inspect.Signature,
+    factory: c.Callable[..., object],
+    args: tuple[t.Any, ...],
+    kwargs: dict[str, t.Any],
+) -> inspect.BoundArguments:
+    try:
+        return signature.bind(*args, **kwargs)
+    except TypeError:
+        if not hasattr(factory, "__wrapped__"):
+            raise
+        # A decorator may supply arguments of its own.
+        outer = inspect.signature(factory, follow_wrapped=False)
+        return outer.bind(*args, **kwargs)
+
+
+def _yields(target: c.Callable[..., object]) -> bool:
+    return inspect.isgeneratorfunction(target) or (
+        # An object that can be called; the call of a class is another matter.
+        not isinstance(target, type)
+        and inspect.isgeneratorfunction(type(target).__call__)
+    )

@@ -13,6 +13,7 @@ leaves nothing held.
 
 from __future__ import annotations
 
+import copy
 import enum
 import typing as t
 
@@ -103,7 +104,7 @@ class Store:
                     # Left there by an argument whose hash has changed.
                     del self.claims[key]
                 if claim.error is not None:
-                    raise claim.error
+                    raise _again(claim.error) from claim.error
         return found
 
     def _build(
@@ -222,3 +223,12 @@ def run_and_publish(
     made = run_factory(build, args, kwargs)
     store.publish(build, made)
     return made
+
+
+def _again(error: Exception) -> Exception:
+    """A copy, so that each thread has a traceback of its own."""
+    try:
+        return copy.copy(error)
+    except Exception:
+        # Not every class can be made from the arguments it was given.
+        return error
