@@ -174,8 +174,8 @@ def test_a_fork_inside_of_a_context_that_is_pushed_twice(
     def account() -> str:
         return "ann"
 
-    first, second = app.app_context(), app.app_context()
-    with first, second, first, first:
+    context = app.app_context()
+    with context, context:
         assert in_child(lambda: account()) == "ann"
 
 

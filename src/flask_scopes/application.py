@@ -26,6 +26,9 @@ if t.TYPE_CHECKING:
 
 T = t.TypeVar("T")
 
+# How Flask 3.1 and 3.2 say that there is no request.
+_NO_REQUEST = ("Working outside of request context", "There is no request in this")
+
 
 class Unit(Store):
     """The request objects of one unit of work: a request or an app context."""
@@ -95,7 +98,7 @@ class ApplicationStore(Store):
                 try:
                     return step()
                 except RuntimeError as error:
-                    if str(error).startswith("Working outside of request context"):
+                    if str(error).startswith(_NO_REQUEST):
                         error.add_note(errors.no_request(build.recipe))
                     raise
 
