@@ -35,6 +35,7 @@ import contextvars
 import functools
 import os
 import time
+import types
 import typing as t
 
 import flask.ctx
@@ -202,6 +203,25 @@ def watch_requests() -> None:
 
     watched.scopes_watches = True  # type: ignore[attr-defined]  # of a function
     request_class.push = watched
+
+
+def popped_by(frame: types.FrameType | None) -> Context | None:
+    """Flask 3.1: the context that is being popped, as its own ``pop`` knows.
+
+    It is not the current one when a streamed body is closed, or collected, in
+    the middle of another request, or when contexts are popped out of order.
+    Flask does not say then which one it means; to take the current one would
+    end the unit of another.
+    """
+    for _ in range(8):
+        if frame is None:
+            break
+        if frame.f_code.co_name == "pop":
+            popped = frame.f_locals.get("self")
+            if hasattr(popped, "_cv_tokens"):
+                return t.cast(Context, popped)
+        frame = frame.f_back
+    return None
 
 
 forks: int = 0

@@ -17,7 +17,6 @@ from __future__ import annotations
 import collections.abc as c
 import contextvars
 import inspect
-import types
 import typing as t
 import weakref
 
@@ -64,30 +63,11 @@ def _wrap_teardown(
 
 
 def _end(context: contexts.Context | None, error: object) -> None:
-    popped = _popped(inspect.currentframe()) or context
+    popped = contexts.popped_by(inspect.currentframe()) or context
     unit: Unit | None = getattr(popped, "scopes_unit", None)
     if unit is not None:
         # Flask 3.1 passes a marker of its own for an error that was not given.
         unit.end(error if isinstance(error, BaseException) else None)
-
-
-def _popped(frame: types.FrameType | None) -> object | None:
-    """Flask 3.1: the context that is being popped, as its own ``pop`` knows.
-
-    It is not the current one when a streamed body is closed, or collected, in
-    the middle of another request, or when contexts are popped out of order.
-    Flask does not say then which one it means; to take the current one would
-    end the unit of another.
-    """
-    for _ in range(8):
-        if frame is None:
-            break
-        if frame.f_code.co_name == "pop":
-            popped = frame.f_locals.get("self")
-            if hasattr(popped, "_cv_tokens"):
-                return t.cast(object, popped)
-        frame = frame.f_back
-    return None
 
 
 def _unbound(app: Flask, name: str) -> c.Callable[..., t.Any]:
