@@ -536,6 +536,18 @@ def test_after_the_end_there_is_an_error_and_never_a_second_object(
     assert len(closed) == 2
 
 
+def test_after_the_end_also_inside_of_an_app_context_that_lives_on(
+    app: flask.Flask, session: SessionResource
+) -> None:
+    with app.app_context():
+        with app.test_request_context():
+            session()
+            copy = contextvars.copy_context()
+        with pytest.raises(ClosedError, match="has ended"):
+            copy.run(session)
+        session()
+
+
 def test_after_the_end_also_if_nothing_had_been_used(
     app: flask.Flask, session: SessionResource
 ) -> None:

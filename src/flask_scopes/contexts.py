@@ -110,6 +110,9 @@ def locate(context: Context) -> tuple[Context, bool]:
 def _is_inner(request: Context, context: Context) -> bool:
     """Flask 3.1: whether *request* was last pushed inside of *context*."""
     outers: dict[int, Context] = getattr(request, "scopes_outers", {})
+    if is_over(request):
+        # In a copy of the context that it ran in: it is still the inner one.
+        return any(outer is context for outer in outers.values())
     return outers.get(len(getattr(request, "_cv_tokens", ()))) is context
 
 
