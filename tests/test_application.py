@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as c
 import contextvars
 import gc
+import pathlib
 import subprocess
 import sys
 import threading
@@ -339,6 +340,67 @@ def test_a_teardown_function_may_use_what_has_just_been_built(
         registry()
 
     assert log == ["removed", "removed"]
+
+
+def test_closing_goes_on_when_no_context_can_be_pushed(
+    app: flask.Flask, scopes: Scopes, log: list[str]
+) -> None:
+    def make(name: str) -> c.Callable[[], str]:
+        @scopes.application
+        def connection() -> c.Iterator[str]:
+            yield name
+            log.append(f"close {name}")
+
+        return connection
+
+    def receive(sender: flask.Flask, **extra: object) -> None:
+        raise LookupError("theirs")
+
+    with app.app_context():
+        make("one")()
+        make("two")()
+    # Pushed before it fails, in the empty contexts of the factories.
+    with (
+        flask.appcontext_pushed.connected_to(receive, app),
+        pytest.raises(ExceptionGroup) as raised,
+    ):
+        scopes.close(app)
+
+    assert log == ["close two", "close one"]
+    assert [type(error) for error in raised.value.exceptions] == [LookupError] * 2
+
+
+def test_a_teardown_function_may_close_the_app(
+    app: flask.Flask, scopes: Scopes, log: list[str]
+) -> None:
+    @app.teardown_appcontext
+    def teardown(error: BaseException | None) -> None:
+        scopes.close(app)
+
+    @scopes.application
+    def connection() -> c.Iterator[str]:
+        yield "open"
+        log.append("closed")
+
+    with app.app_context(), pytest.raises(ClosedError):
+        connection()
+
+    assert log == ["closed"]
+
+
+def test_messages_do_without_a_working_directory(
+    scopes: Scopes, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @scopes.application
+    def thing() -> None: ...
+
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+
+    with pytest.raises(OutsideScopeError, match="thing"):
+        thing()
+    monkeypatch.chdir(tmp_path)
 
 
 def test_a_receiver_that_needs_what_is_being_built_is_a_cycle(

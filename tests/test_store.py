@@ -160,3 +160,12 @@ def test_two_that_tear_down_at_once(recipe: Recipe, log: list[str]) -> None:
     store.end(None)
 
     assert log == ["build", "teardown"]
+
+
+def test_a_store_says_what_is_in_it(recipe: Recipe) -> None:
+    store = Store()
+    store.get_or_build(recipe, recipe, (), {}, None)
+
+    assert repr(store) == "<Store: 1 objects, 1 to tear down>"
+    store.end(None)
+    assert repr(store) == "<Store: 0 objects, 0 to tear down>"
