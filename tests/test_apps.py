@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections.abc as c
+import contextvars
+import gc
 import typing as t
 import weakref
 
@@ -261,3 +263,22 @@ def test_ended_units_are_not_remembered(
 
     assert len(app.extensions["scopes"].units) == 0
     assert [reference for reference in alive if reference() is not None] == []
+
+
+def test_nor_are_those_of_contexts_that_were_never_popped(
+    app: flask.Flask, scopes: Scopes
+) -> None:
+    @scopes.request
+    def thing() -> object:
+        return object()
+
+    def abandon() -> None:
+        app.app_context().push()
+        thing()
+
+    for _ in range(3):
+        contextvars.Context().run(abandon)
+    # A pushed context and its token are a cycle.
+    gc.collect()
+
+    assert not app.extensions["scopes"].units

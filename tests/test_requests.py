@@ -6,6 +6,7 @@ import collections.abc as c
 import contextlib
 import contextvars
 import threading
+import time
 import typing as t
 
 import click
@@ -282,6 +283,57 @@ def test_contexts_that_are_popped_out_of_order(
     contextvars.Context().run(work)
 
     assert len(used) == 1
+
+
+@pytest.mark.skipif(
+    not hasattr(flask.globals, "_cv_request"),
+    reason="on Flask 3.2 no request shares the context of another",
+)
+@pytest.mark.parametrize("moment", ["append", "pop"])
+def test_a_request_that_shares_a_context_just_as_a_shortcut_is_put_on_it(
+    app: flask.Flask, session: SessionResource, moment: str
+) -> None:
+    def share() -> None:
+        environ = flask.testing.EnvironBuilder(app, "/").get_environ()
+        with app.request_context(environ):
+            seen.append(hasattr(context, "scopes_request"))
+
+    class Attaching(list[None]):
+        """Lets the other request come in between."""
+
+        def append(self, item: None) -> None:
+            super().append(item)
+            self.meanwhile("append")
+
+        def pop(self, *args: t.Any) -> None:
+            self.meanwhile("pop")
+            super().pop(*args)
+
+        def meanwhile(self, now: str) -> None:
+            if now == moment:
+                thread.start()
+                while not hasattr(context, "scopes_shared"):
+                    time.sleep(0.001)
+                thread.join(0.05)
+                assert thread.is_alive()
+
+    seen: list[bool] = []
+    with app.test_request_context():
+        session()
+        context = t.cast(t.Any, flask.globals._cv_app.get())
+        unit = context.scopes_unit
+        copy = contextvars.copy_context()
+        thread = threading.Thread(target=copy.run, args=(share,))
+        unit.attaching = Attaching()
+        contexts.attach(context, unit)
+        unit.attaching = []
+        thread.join(10)
+
+        assert seen == [False]
+        assert not hasattr(context, "scopes_request")
+        assert session() is session()
+        # It stays away: the context may be shared again.
+        assert not hasattr(context, "scopes_request")
 
 
 def test_a_shortcut_that_another_thread_has_just_taken_away() -> None:

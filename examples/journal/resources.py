@@ -1,8 +1,8 @@
 """Everything the journal holds on to, and how long it holds it.
 
 There are two lifetimes. An *application* object is built once, shared by every
-thread and closed when the process ends. A *request* object is built at its first
-call in a request and gone before the next one.
+thread and closed by `scopes.close(app)`, which `__main__.py` calls at the end. A
+*request* object is built at its first call in a request and gone before the next.
 
 There is nothing else to learn: import what you need and call it where you need it.
 

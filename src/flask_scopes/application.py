@@ -56,6 +56,10 @@ class Unit(Store):
             self.units.pop(id(self), None)
             super().end(error)
 
+    def __del__(self) -> None:
+        # Of a context that was never popped: else its entry would stay.
+        self.units.pop(id(self), None)
+
 
 class ApplicationStore(Store):
     """The application objects of one app in one process.

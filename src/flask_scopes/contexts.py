@@ -184,7 +184,8 @@ def _share(request: Context) -> None:
         request.scopes_outers[depth] = context
         context.scopes_shared = True
         unit = getattr(context, "scopes_unit", None)
-        while unit is not None and unit.attaching:
+        # (Threads of a process that forked this one will never be done.)
+        while unit is not None and unit.attaching and unit.forks == forks:
             time.sleep(0)
         _forget(context)
 

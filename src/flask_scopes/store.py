@@ -205,9 +205,10 @@ class Store:
 
     def remove(self, build: Build) -> BaseException | None:
         """Tear down what *build* made before its turn, if it is still there."""
-        if build not in self.built:
+        try:
+            self.built.remove(build)
+        except ValueError:
             return None
-        self.built.remove(build)
         return self.finish(build, None)
 
     def __repr__(self) -> str:
