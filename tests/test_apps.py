@@ -138,8 +138,8 @@ def test_subclasses_that_override_dispatch_keep_working(
     assert log == [
         "request_context",
         "full_dispatch_request",
-        "do_teardown_request",
         "done",
+        "do_teardown_request",
         "do_teardown_appcontext",
     ]
 

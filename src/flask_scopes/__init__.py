@@ -2,11 +2,14 @@
 
 from .errors import ArgumentsError
 from .errors import ClosedError
+from .errors import CommitFailed
 from .errors import CycleError
 from .errors import OutsideScopeError
+from .errors import RetryError
 from .errors import ScopeMismatchError
 from .errors import ScopesError
 from .errors import SetupError
+from .errors import UnitFailed
 from .errors import YieldError
 from .extension import Scopes
 from .resource import Resource
@@ -14,12 +17,15 @@ from .resource import Resource
 __all__ = [
     "ArgumentsError",
     "ClosedError",
+    "CommitFailed",
     "CycleError",
     "OutsideScopeError",
     "Resource",
+    "RetryError",
     "ScopeMismatchError",
     "Scopes",
     "ScopesError",
     "SetupError",
+    "UnitFailed",
     "YieldError",
 ]

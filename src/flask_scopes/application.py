@@ -9,12 +9,13 @@ import typing as t
 import weakref
 
 from . import contexts
-from . import errors
+from . import messages
 from .isolation import app_alone
-from .store import State
 from .store import Store
 from .store import run_and_publish
 from .teardown import finish
+from .unit import Unit
+from .unit import keep_inherited
 
 if t.TYPE_CHECKING:
     import collections.abc as c
@@ -22,43 +23,19 @@ if t.TYPE_CHECKING:
     from flask import Flask
 
     from .building import Build
-    from .recipe import Recipe
 
 T = t.TypeVar("T")
+
 
 # How Flask 3.1 and 3.2 say that there is no request.
 _NO_REQUEST = ("Working outside of request context", "There is no request in this")
 
 
-class Unit(Store):
-    """The request objects of one unit of work: a request or an app context."""
+class Member(t.Protocol):
+    """What an app is set up with: :class:`~flask_scopes.Scopes`."""
 
-    __slots__ = ("attaching", "forks", "units")
-
-    def __init__(self, units: dict[int, weakref.ref[Unit]]) -> None:
-        super().__init__()
-        self.forks = contexts.forks
-        self.attaching: list[None] = []
-        """An entry for each thread that puts a shortcut to it on a context."""
-        self.units = units
-        units[id(self)] = weakref.ref(self)
-
-    def is_open(self) -> bool:
-        """Whether objects can be built in it, by this process."""
-        return self.state is State.OPEN and self.forks == contexts.forks
-
-    def end(self, error: BaseException | None) -> None:
-        # Flask ends a request and its app context, which is one unit; and a
-        # fork in the middle of the unit is not its end.
-        if self.forks != contexts.forks:
-            _inherited.append(self)
-        elif self.state is State.OPEN:
-            self.units.pop(id(self), None)
-            super().end(error)
-
-    def __del__(self) -> None:
-        # Of a context that was never popped: else its entry would stay.
-        self.units.pop(id(self), None)
+    keeps_until_sent: bool
+    longest_body: int
 
 
 class ApplicationStore(Store):
@@ -98,12 +75,12 @@ class ApplicationStore(Store):
     def _in_app(self, build: Build, step: c.Callable[[], T]) -> T:
         def run() -> T:
             app = t.cast("Flask", self.app())
-            with app_alone(app, lambda: errors.no_g(build.recipe)):
+            with app_alone(app, lambda: messages.no_g(build.recipe)):
                 try:
                     return step()
                 except RuntimeError as error:
                     if str(error).startswith(_NO_REQUEST):
-                        error.add_note(errors.no_request(build.recipe))
+                        error.add_note(messages.no_request(build.recipe))
                     raise
 
         if build.context is None and build.thread != threading.get_ident():
@@ -122,13 +99,15 @@ class ApplicationStore(Store):
 class Application:
     """What one Flask app keeps in ``app.extensions["scopes"]``; lives as long."""
 
-    __slots__ = ("__weakref__", "app", "members", "stores", "units")
+    __slots__ = ("__weakref__", "app", "members", "replays", "stores", "units")
 
     def __init__(self, app: Flask) -> None:
         # Weak, because the app holds us.
         self.app = weakref.ref(app)
-        self.members: set[object] = set()
+        self.members: set[Member] = set()
         """The :class:`~flask_scopes.Scopes` that may be used with this app."""
+        self.replays = False
+        """Whether views may be retried."""
         self.stores: dict[int, ApplicationStore] = {}
         """By process id. After a fork the parent's stays here untouched: to
         drop it would close, from the child, what the parent uses.
@@ -146,19 +125,18 @@ class Application:
             store = self.stores.setdefault(pid, ApplicationStore(self.app))
         return store
 
-    def unit(self, context: contexts.Context, recipe: Recipe) -> Unit:
+    def unit(self, context: contexts.Context) -> Unit | None:
         """The unit that code in app context *context* belongs to, made at first
-        use.
-
-        :raises ClosedError: Flask has popped the context already.
+        use; None if there cannot be one any more: Flask has popped the context, or
+        the request had nothing to finish and is finished.
         """
         inner, alone = contexts.locate(context)
         unit: Unit | None = getattr(inner, "scopes_unit", None)
         if unit is None or unit.forks != contexts.forks:
-            if contexts.is_over(inner):
-                raise errors.closed(recipe, ending=False)
+            if contexts.is_over(inner) or hasattr(inner, "scopes_finished"):
+                return None
             if unit is not None:
-                _inherited.append(unit)
+                keep_inherited(unit)
             unit = contexts.keep_unit(inner, Unit(self.units))
         if alone:
             early: Unit | None = getattr(context, "scopes_unit", None)
@@ -172,8 +150,10 @@ class Application:
             contexts.attach(context, unit, shortcut=False)
         return unit
 
+    def keeps_until_sent(self) -> bool:
+        """Whether any object may have to live until a response was sent."""
+        return any(member.keeps_until_sent for member in self.members)
 
-_inherited: list[Unit] = []
-"""Units of the process that forked this one, kept for ever: the collector would
-close their generators, and with them what the parent is still using.
-"""
+    def longest_body(self) -> int:
+        """How much of a request's body any view wants to be kept, in bytes."""
+        return max(member.longest_body for member in self.members)

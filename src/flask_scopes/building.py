@@ -26,6 +26,7 @@ import types
 import typing as t
 
 from . import errors
+from . import messages
 from .recipe import Key
 from .recipe import Recipe
 from .recipe import Replacement
@@ -120,8 +121,8 @@ def run_factory(
         made = build.recipe.factory(*args, **kwargs)
         if isinstance(made, types.CoroutineType):
             t.cast("types.CoroutineType[object, object, object]", made).close()
-            raise errors.bad_factory(
-                build.recipe.scope, build.recipe.factory, errors.IS_ASYNC
+            raise messages.bad_factory(
+                build.recipe.scope, build.recipe.factory, messages.IS_ASYNC
             )
         if not build.recipe.yields or not isinstance(made, types.GeneratorType):
             return made
@@ -131,7 +132,7 @@ def run_factory(
         try:
             return next(generator)
         except StopIteration:
-            raise errors.no_yield(build.recipe) from None
+            raise messages.no_yield(build.recipe) from None
     finally:
         current_build.reset(token)
 
@@ -146,11 +147,11 @@ def wait_for(rival: Build, mine: Build | None) -> None:
     if rival in steps:
         loop = steps[: steps.index(rival) + 1]
         path = [build.recipe for build in reversed(loop)]
-        raise errors.cycle([*path, rival.recipe])
+        raise messages.cycle([*path, rival.recipe])
     if rival.thread == threading.get_ident():
         # Asked for in another context, so that the stack does not tell: by a
         # signal receiver or a teardown function that its factory sets off.
-        raise errors.cycle([rival.recipe, rival.recipe])
+        raise messages.cycle([rival.recipe, rival.recipe])
     # With the thread: several may run in copies of one factory's context, and
     # one that holds a build may ask for another where the stack does not reach.
     me = (mine, threading.get_ident())
@@ -158,7 +159,7 @@ def wait_for(rival: Build, mine: Build | None) -> None:
     try:
         circle = _circle(steps, rival)
         if circle is not None:
-            raise errors.cycle(circle, threads=True)
+            raise messages.cycle(circle, threads=True)
         rival.wait()
     finally:
         del _waiting[me]

@@ -42,7 +42,11 @@ import flask.ctx
 import flask.globals
 
 if t.TYPE_CHECKING:
+    import collections.abc as c
+
     from flask import Flask
+    from flask import Request
+    from flask.sessions import SessionMixin
 
     from .recipe import Key
 
@@ -75,6 +79,13 @@ class Context(t.Protocol):
     scopes_shared: bool
     scopes_alone: bool
 
+    # Of a request; see ending.py.
+    request: Request
+    scopes_accepts: frozenset[int]
+    scopes_error: BaseException
+    scopes_failed: bool
+    scopes_finished: bool
+
 
 app_context = t.cast("contextvars.ContextVar[Context]", vars(flask.globals)["_cv_app"])
 # None on Flask 3.2, whose app context is the request's as well.
@@ -85,6 +96,63 @@ _request_context = t.cast(
 
 innermost_request = _request_context or app_context
 """The variable that holds the innermost context with a request."""
+
+
+_request_class: t.Any = vars(flask.ctx).get("RequestContext", flask.ctx.AppContext)
+# Since Flask 3.1.3 `session` is a property, which notes that it was asked for.
+_SESSION = "_session" if hasattr(_request_class, "session") else "session"
+
+
+def session_of(request: Context) -> SessionMixin | None:
+    """The session of *request*, without noting that it was asked for."""
+    session: SessionMixin | None = getattr(request, _SESSION, None)
+    return session
+
+
+def swap_session(request: Context, session: SessionMixin) -> None:
+    """Let ``flask.session`` be *session* from now on."""
+    setattr(request, _SESSION, session)
+
+
+@contextlib.contextmanager
+def inside(context: Context, request: Context) -> c.Generator[None, None, None]:
+    """Run the block in contexts that Flask may have popped already. Nothing is set
+    up again, nor torn down.
+    """
+    variables: list[tuple[contextvars.ContextVar[Context], Context]] = [
+        (app_context, context)
+    ]
+    if _request_context is not None:
+        variables.append((_request_context, request))
+    tokens = [(variable, variable.set(value)) for variable, value in variables]
+    try:
+        yield
+    finally:
+        for variable, token in tokens:
+            variable.reset(token)
+
+
+def unit_of(request: Context) -> Kept | None:
+    """The unit of *request*, the current one, if it has begun."""
+    unit: Kept | None = getattr(request, "scopes_unit", None)
+    if unit is None and _request_context is not None:
+        context = app_context.get(None)
+        # Begun by a receiver of `appcontext_pushed`, before there was a request.
+        if context is not None and locate(context) == (request, True):
+            unit = getattr(context, "scopes_unit", None)
+    return unit
+
+
+def begin_anew(request: Context) -> None:
+    """Let the next call in *request* begin another unit."""
+    context = app_context.get(None)
+    alone = context is not None and locate(context) == (request, True)
+    for each in [request, *([context] if context and alone else [])]:
+        _forget(each)
+        with contextlib.suppress(AttributeError):
+            del each.scopes_unit
+    with contextlib.suppress(AttributeError):
+        del request.scopes_finished
 
 
 def locate(context: Context) -> tuple[Context, bool]:
@@ -192,10 +260,9 @@ def _share(request: Context) -> None:
 
 def watch_requests() -> None:
     """Flask 3.1: notice every request that shares an app context, from now on."""
-    request_class = vars(flask.ctx).get("RequestContext")
-    if _request_context is None or request_class is None:
+    if _request_context is None:
         return
-    push = request_class.push
+    push = _request_class.push
     if hasattr(push, "scopes_watches"):
         return
 
@@ -206,7 +273,7 @@ def watch_requests() -> None:
         push(self)
 
     watched.scopes_watches = True  # type: ignore[attr-defined]  # of a function
-    request_class.push = watched
+    _request_class.push = watched
 
 
 def popped_by(frame: types.FrameType | None) -> Context | None:

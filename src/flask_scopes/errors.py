@@ -1,44 +1,13 @@
-"""Every error that a user can meet, and every sentence in it.
+"""Every exception that a user can meet. What they say is in ``messages.py``.
 
-Each text has four parts, in this order: what happened, which resource (with
-``file:line``), the path that led there, and what to do. The exceptions keep
-the same facts as attributes, so that code need not read the text.
+The exceptions keep the facts of their texts as attributes, so that code need not
+read the text.
 """
 
 from __future__ import annotations
 
 import collections.abc as c
 import typing as t
-
-from .places import caller
-from .places import name_of
-from .places import place_of
-from .scope import Scope
-
-if t.TYPE_CHECKING:
-    import inspect
-
-
-class Described(t.Protocol):
-    """What the sentences say of a resource; its recipe knows it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def place(self) -> str: ...
-    @property
-    def scope(self) -> Scope: ...
-    @property
-    def signature(self) -> inspect.Signature | None: ...
-
-
-_LIVES = {
-    Scope.APPLICATION: "lives as long as the application",
-    Scope.REQUEST: "lives for one request",
-}
-
-
-IS_ASYNC = "it is async, and its object is asked for by a plain call"
 
 
 class ScopesError(RuntimeError):
@@ -79,219 +48,67 @@ class YieldError(ScopesError):
 
 
 class ClosedError(ScopesError):
-    """Raised at the call: the objects of this scope are already torn down."""
+    """Raised at the call: the objects of this scope are already torn down, or the
+    unit of work is already finished.
+    """
 
 
-def outside(recipe: Described) -> OutsideScopeError:
-    return OutsideScopeError(
-        f"{_named(recipe)} {_LIVES[recipe.scope]}, and there is no application or"
-        " request here.\n\n"
-        f"Called from {caller()}.\n\n"
-        "To fix it, call it where Flask has a context (a view, a command, a test"
-        " client's request),\nor give the work a context of its own:\n\n"
-        "    with app.app_context():\n"
-        f"        {_call(recipe)}",
-        [recipe.name],
-    )
+class UnitFailed(ScopesError):
+    """Raised at each ``yield`` of a unit that fails without an exception of its own:
+    because of the response's status, or of :meth:`~flask_scopes.Scopes.doom`.
+    """
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        """The status of the response, if that is why."""
 
 
-def unknown_app(recipe: Described, app_name: str) -> OutsideScopeError:
-    return OutsideScopeError(
-        f"{_named(recipe)} {_LIVES[recipe.scope]}, but its Scopes do not know the app"
-        f" {app_name!r}.\n\n"
-        f"Called from {caller()}.\n\n"
-        "To fix it, call scopes.init_app(app) where this app is made.",
-        [recipe.name],
-    )
+class CommitFailed(ScopesError, ExceptionGroup[Exception]):
+    """Raised when a unit that had succeeded so far could not be finished: the group
+    of what the teardowns raised. All that was built before the one that failed
+    first is rolled back.
+
+    In a request, it reaches ``@app.errorhandler(CommitFailed)`` or else becomes a
+    500; elsewhere it is raised where the unit ends.
+    """
+
+    # The base refuses to be made by way of RuntimeError, which comes first.
+    def __new__(
+        cls,
+        text: str,
+        failures: c.Sequence[Exception],
+        resource: str,
+        committed: c.Iterable[str] = (),
+    ) -> t.Self:
+        return ExceptionGroup.__new__(cls, text, failures)
+
+    def __init__(
+        self,
+        text: str,
+        failures: c.Sequence[Exception],
+        resource: str,
+        committed: c.Iterable[str] = (),
+    ) -> None:
+        super().__init__(text, [resource])
+        self.resource = resource
+        """The name of the resource whose teardown failed first."""
+        self.committed = tuple(committed)
+        """The names of those that had been finished before it, which stay so."""
+
+    @property
+    def cause(self) -> Exception:
+        """What that teardown raised."""
+        return self.exceptions[0]
+
+    def __reduce__(self) -> tuple[object, ...]:
+        arguments = (self.message, self.exceptions, self.resource, self.committed)
+        return type(self), arguments
+
+    def __str__(self) -> str:
+        # Without the number of exceptions, which would follow the last sentence.
+        return self.message
 
 
-def no_g(recipe: Described) -> OutsideScopeError:
-    return OutsideScopeError(
-        f"{_named(recipe)} {_LIVES[recipe.scope]}, so its factory cannot"
-        " use flask.g,\nwhich lives for one request.\n\n"
-        f"Used at {caller()}.\n\n"
-        "To fix it, read app.config (current_app works here), or make the resource"
-        " request scoped.",
-        [recipe.name],
-    )
-
-
-def mismatch(chain: c.Sequence[Described], recipe: Described) -> ScopeMismatchError:
-    holder = chain[-1]
-    path = [*chain, recipe]
-    return ScopeMismatchError(
-        f"{holder.name!r} {_LIVES[holder.scope]}, but uses {recipe.name!r}, which"
-        f" {_LIVES[recipe.scope]}.\n\n"
-        f"{_stairs(path)}  <- would be kept after its end\n\n"
-        "To fix it, do one of:\n"
-        f"  * make {holder.name!r} {recipe.scope} scoped;\n"
-        f"  * call {recipe.name}() where {holder.name!r} is used, and pass in what"
-        " you need;\n"
-        f"  * keep the function, not the object: {recipe.name} may be held,"
-        f" {recipe.name}() may not.",
-        [step.name for step in path],
-    )
-
-
-def cycle(path: c.Sequence[Described], threads: bool = False) -> CycleError:
-    """*path* begins and ends with what was asked for while it was being built."""
-    first = path[0]
-    where = " by several threads at once" if threads else ""
-    return CycleError(
-        f"Building {first.name!r} needs {first.name!r}{where}.\n\n"
-        f"{_loop(path[:-1], first)}\n\n"
-        "To fix it, do one of:\n"
-        "  * move what both sides need into a resource of its own;\n"
-        f"  * keep the function and call {first.name}() later, when it is used.",
-        [step.name for step in path],
-    )
-
-
-def no_yield(recipe: Described) -> YieldError:
-    return YieldError(
-        f"{_named(recipe)} did not yield an object.\n\n"
-        f"Called from {caller()}.\n\n"
-        "A generator factory yields one object; what follows the yield is its"
-        " teardown.\nTo fix it, let every path through the factory reach the yield, or"
-        " raise.",
-        [recipe.name],
-    )
-
-
-def second_yield(recipe: Described, line: int | None) -> YieldError:
-    file = recipe.place.rpartition(":")[0]
-    at = "" if line is None else f" Second yield at {file}:{line}."
-    return YieldError(
-        f"{_named(recipe)} yielded twice.{at}\n\n"
-        "It was found when the object was torn down.\n\n"
-        "A generator factory yields one object; what follows the yield is its"
-        " teardown.\nTo fix it, remove the second yield; for several objects, write"
-        " several resources.",
-        [recipe.name],
-    )
-
-
-def closed(recipe: Described, *, ending: bool) -> ClosedError:
-    """*ending*: others of its scope are still there, only this object is gone."""
-    if ending:
-        what = "was already torn down, and is not built again for a teardown"
-        cure = "take what the teardown needs from it before the yield."
-    elif recipe.scope is Scope.APPLICATION:
-        what = "lives as long as the application, and the application was closed"
-        cure = "call scopes.close(app) last, or make a new app."
-    else:
-        what = "lives for one request, and this request (or app context) has ended"
-        cure = (
-            "use it before the end, or give late work (a stream, a thread) a context"
-            " of its own:\n\n    with app.app_context():\n"
-            f"        {_call(recipe)}"
-        )
-    return ClosedError(
-        f"{_named(recipe)} {what}.\n\nCalled from {caller()}.\n\nTo fix it, {cure}",
-        [recipe.name],
-    )
-
-
-def bad_arguments(
-    recipe: Described, signature: inspect.Signature, reason: TypeError
-) -> ArgumentsError:
-    return ArgumentsError(
-        f"{_named(recipe)} cannot be called so: {reason}.\n\n"
-        f"Called from {caller()}.\n\n"
-        f"Its factory takes {signature.replace(return_annotation=signature.empty)}."
-        " There is one object per distinct arguments.\n"
-        "To fix it, pass what it takes, each hashable: a name or an id, not a list or"
-        " a dict.",
-        [recipe.name],
-    )
-
-
-def bad_override(recipe: Described) -> SetupError:
-    return SetupError(
-        f"{_named(recipe)} is overridden by one thing: an object, or a factory that"
-        " can be called.\n\n"
-        f"Called from {caller()}.\n\n"
-        "To fix it, write one of:\n"
-        f"  * with {recipe.name}.override(obj): ...\n"
-        f"  * with {recipe.name}.override(factory=function): ...",
-        [recipe.name],
-    )
-
-
-IS_CONTEXT_MANAGER = "it is made by @contextmanager, and would not be entered"
-
-
-def no_request(recipe: Described) -> str:
-    """A note for the error that Flask itself raises."""
-    return (
-        f"{_named(recipe)} {_LIVES[recipe.scope]}, so its factory sees no request"
-        " and no session, even while one is handled. Read app.config (current_app works"
-        " here), or make the resource request scoped."
-    )
-
-
-def bad_factory(
-    scope: Scope, factory: c.Callable[..., object], reason: str
-) -> SetupError:
-    return SetupError(
-        f"{name_of(factory)!r} ({place_of(factory)}) cannot be {scope} scoped:"
-        f" {reason}.\n\n"
-        f"Seen at {caller()}.\n\n"
-        "To fix it, decorate a plain function that returns the object, or a generator"
-        " that\nyields it once."
-    )
-
-
-def known_app(app_name: str) -> SetupError:
-    return SetupError(
-        f"init_app was already called with the app {app_name!r} on these Scopes.\n\n"
-        f"Called again from {caller()}.\n\n"
-        "To fix it, call it once, where the app is made; Scopes(app) calls it too."
-    )
-
-
-def unknown_app_to_close(app_name: str) -> OutsideScopeError:
-    return OutsideScopeError(
-        f"The app {app_name!r} has nothing to close: these Scopes do not know it.\n\n"
-        f"Called from {caller()}.\n\n"
-        "To fix it, call scopes.init_app(app) where this app is made."
-    )
-
-
-def no_app() -> OutsideScopeError:
-    return OutsideScopeError(
-        "close() does not know which application to close: there is no application"
-        " context here.\n\n"
-        f"Called from {caller()}.\n\n"
-        "To fix it, name the app:  scopes.close(app)"
-    )
-
-
-def _call(recipe: Described) -> str:
-    return f"{recipe.name}({'...' if recipe.signature else ''})"
-
-
-def _named(recipe: Described) -> str:
-    return f"{recipe.name!r} ({recipe.place})"
-
-
-def _stairs(path: c.Sequence[Described]) -> str:
-    """One line a step, each further in: how the last one was reached."""
-    lines: list[str] = []
-    width = max(len(step.name) + 4 * index for index, step in enumerate(path))
-    for index, step in enumerate(path):
-        arrow = "    " * (index - 1) + "└─> " if index else ""
-        name = (arrow + step.name).ljust(width)
-        lines.append(f"    {step.scope!s:<11}  {name}  {step.place}")
-    return "\n".join(lines)
-
-
-def _loop(steps: c.Sequence[Described], first: Described) -> str:
-    """The steps inside a loop drawn on the left, back from the last to the first."""
-    width = max(len(step.name) for step in steps)
-    rows = [f"{step.name:<{width}}  {step.place}" for step in steps]
-    if len(rows) == 1:
-        return f"  ╭─> {rows[0]}\n  ╰── calls {first.name}()"
-    head, *middle, tail = rows
-    lines = [f"  ╭─> {head}", *(f"  │   {row}" for row in middle)]
-    return "\n".join([*lines, f"  ╰── {tail}  calls {first.name}()"])
+class RetryError(ScopesError):
+    """Raised when a view that is to be retried answers in a way that cannot be."""

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import collections.abc as c
+import contextlib
+import functools
 import typing as t
 import weakref
 
 import flask
 
 from . import contexts
-from . import errors
+from . import ending
 from . import hooks
+from . import replay
+from . import unit_messages
+from . import views
 from .application import Application
+from .lookup import current_unit
 from .resource import Resource
+from .resource import SentDecorator
 from .resource import resource
 from .scope import Scope
+from .views import View
 
 P = t.ParamSpec("P")
 T = t.TypeVar("T")
@@ -38,6 +46,10 @@ class Scopes:
     def __init__(self, app: flask.Flask | None = None) -> None:
         self.applications: weakref.WeakSet[Application] = weakref.WeakSet()
         """What the apps that use these resources keep, while they are alive."""
+        self.longest_body = 0
+        """How much of a request's body some view wants to be kept, in bytes."""
+        self.keeps_until_sent = False
+        """Whether there are objects that live until a response was sent."""
         if app is not None:
             self.init_app(app)
 
@@ -51,9 +63,10 @@ class Scopes:
             home = app.extensions["scopes"] = Application(app)
             hooks.install(app, home.units)
         if self in home.members:
-            raise errors.known_app(app.name)
+            raise unit_messages.known_app(app.name)
         home.members.add(self)
         self.applications.add(home)
+        self._allow_replays()
 
     @t.overload
     def application(
@@ -77,15 +90,116 @@ class Scopes:
     def request(self, factory: c.Callable[P, c.Iterator[T]], /) -> Resource[P, T]: ...
     @t.overload
     def request(self, factory: c.Callable[P, T], /) -> Resource[P, T]: ...
-    def request(self, factory: c.Callable[P, t.Any], /) -> Resource[P, t.Any]:
+    @t.overload
+    def request(self, /, *, until: t.Literal["sent"]) -> SentDecorator: ...
+    def request(
+        self, factory: c.Callable[P, t.Any] | None = None, /, *, until: str = ""
+    ) -> t.Any:
         """One object per unit of work: a request, a command, or a
         ``with app.app_context():`` block. Built at first use and torn down, last
-        built first, when the unit ends; an error that the unit ended with is
-        raised at the factory's ``yield``.
+        built first, when the unit is finished: in a request, once the response is
+        complete, before the session is saved and anything is sent. If the unit
+        fails, the error is raised at the factory's ``yield``.
 
-        :raises SetupError: the factory is async or not callable.
+        :param until: ``"sent"`` keeps the objects of a request until its body was
+            sent or dropped: for streams, and for what is read while sending.
+        :raises SetupError: the factory is async or not callable, or there is no
+            such *until*.
         """
+        if factory is None:
+            if until != "sent":
+                raise unit_messages.bad_until(until)
+            self.keeps_until_sent = True
+            return functools.partial(resource, Scope.SENT, owner=self)
         return resource(Scope.REQUEST, factory, self)
+
+    def commit_on(self, *statuses: int) -> c.Callable[[View], View]:
+        """Decorate a view whose work is to be kept although it answers with one of
+        these *statuses*, returned or raised (``abort(401)``). It counts from when
+        the view is called until the end of that request.
+
+        :param statuses: from 400 to 599.
+        :raises SetupError: there are none, or others.
+        """
+        if not statuses or not set(statuses) <= set(range(400, 600)):
+            raise unit_messages.bad_statuses(statuses)
+        return views.before_view(lambda: ending.accept(statuses))
+
+    def doom(self, reason: str) -> None:
+        """Let the current unit fail when it is finished, whatever comes: its work is
+        rolled back, and nothing that was put into the session is saved. The
+        response, or the block, goes on as it is.
+
+        :param reason: for the log: the text of the :exc:`UnitFailed` that is raised
+            at each ``yield``.
+        :raises OutsideScopeError: there is no unit.
+        :raises ClosedError: it is already finished.
+        """
+        unit = current_unit("scopes.doom(...)", self)
+        unit.doomed = unit.doomed or unit_messages.doomed(reason)
+
+    def after_commit(self, function: c.Callable[[], object]) -> None:
+        """Call *function* as soon as the current unit has succeeded, before the
+        response leaves; never, if it fails. It runs in a unit of its own. If it
+        raises, that is logged and undoes nothing.
+
+        :raises OutsideScopeError: there is no unit.
+        :raises ClosedError: it is already finished.
+        """
+        current_unit("scopes.after_commit(...)", self).callbacks.append(function)
+
+    @contextlib.contextmanager
+    def unit(self, app: flask.Flask | None = None) -> c.Generator[None, None, None]:
+        """A unit of its own, wherever: in a thread or a script, or inside of a
+        request for work that is to be kept whatever becomes of the request. It is
+        finished at the end of the block, and fails if an exception leaves that.
+
+        :param app: the current app, if not given.
+        :raises OutsideScopeError: no *app*, and no app context either; or an app
+            that these Scopes do not know.
+        :raises CommitFailed: the block succeeded, and could not be finished.
+        """
+        app = self._app("unit", app)
+        with app.app_context():
+            yield
+
+    def retry(
+        self,
+        attempts: int,
+        *,
+        on: type[Exception] | tuple[type[Exception], ...] = (),
+        max_body: int = 1024 * 1024,
+    ) -> c.Callable[[View], View]:
+        """Decorate a view whose request is to begin anew when its unit failed with a
+        conflict that may pass: with a fresh context and session, the same body, and
+        after a short pause. Nothing of the attempt that failed is kept or sent.
+
+        A conflict is what the driver labels as one (PyMongo, psycopg and others by
+        their SQLSTATE, sqlite3), or *on*. If the last attempt fails as well, its
+        error says how many there were.
+
+        :param attempts: how often to try in all.
+        :param on: further exceptions that are worth another attempt.
+        :param max_body: in bytes; a longer body is refused with 413.
+        :raises SetupError: fewer than one attempt, or *on* is no exception type.
+        :raises RetryError: in the request: the view answers with a stream.
+        """
+        types = on if isinstance(on, tuple) else (on,)
+        policy = replay.Policy(attempts, types, max_body)
+        problem = replay.problem(policy)
+        if problem:
+            raise unit_messages.bad_retry(problem)
+        self.longest_body = max(self.longest_body, max_body)
+        self._allow_replays()
+        return views.before_view(lambda: replay.begin(policy))
+
+    def _allow_replays(self) -> None:
+        """Only where a view wants it: all the others need not pay for it."""
+        for home in list(self.applications):
+            app = home.app()
+            if self.longest_body and not home.replays and app is not None:
+                home.replays = True
+                hooks.allow_replays(app, home.longest_body)
 
     def close(self, app: flask.Flask | None = None) -> None:
         """Tear down the application's objects in this process, last built first.
@@ -97,12 +211,16 @@ class Scopes:
             that these Scopes do not know.
         :raises BaseExceptionGroup: of what the teardowns raised.
         """
+        self._app("close", app).extensions["scopes"].store().end(None)
+
+    def _app(self, what: str, app: flask.Flask | None) -> flask.Flask:
+        """*app*, or else the current one, if it is set up with these Scopes."""
         context = contexts.app_context.get(None)
         if app is None:
             if context is None:
-                raise errors.no_app()
+                raise unit_messages.no_app(what)
             app = context.app
         home: Application | None = app.extensions.get("scopes")
         if home is None or self not in home.members:
-            raise errors.unknown_app_to_close(app.name)
-        home.store().end(None)
+            raise unit_messages.app_not_set_up(app.name)
+        return app

@@ -16,26 +16,31 @@ from __future__ import annotations
 
 import collections.abc as c
 import contextvars
+import functools
 import inspect
 import typing as t
 import weakref
 
 from . import contexts
+from . import ending
+from . import interface
+from . import replay
 
 if t.TYPE_CHECKING:
     from flask import Flask
 
-    from .application import Unit
-
 
 def install(app: Flask, units: c.Sized) -> None:
     """Wrap the methods of *app* with which Flask ends a request or an app
-    context, so that its unit ends too.
+    context, so that its unit ends too, and those that handle errors.
 
     :param units: those in progress; if there are none, none need be looked for.
     """
     _wrap_teardown(app, "do_teardown_request", contexts.innermost_request, units)
     _wrap_teardown(app, "do_teardown_appcontext", contexts.app_context, units)
+    _wrap_user_errors(app)
+    _wrap_unhandled_errors(app)
+    interface.watch(app)
     contexts.watch_requests()
 
 
@@ -64,10 +69,74 @@ def _wrap_teardown(
 
 def _end(context: contexts.Context | None, error: object) -> None:
     popped = contexts.popped_by(inspect.currentframe()) or context
-    unit: Unit | None = getattr(popped, "scopes_unit", None)
-    if unit is not None:
+    if popped is not None:
         # Flask 3.1 passes a marker of its own for an error that was not given.
-        unit.end(error if isinstance(error, BaseException) else None)
+        ending.end(popped, error if isinstance(error, BaseException) else None)
+
+
+def _wrap_user_errors(app: Flask) -> None:
+    """Note the errors that a handler may make a response of."""
+    call = _unbound(app, "handle_user_exception")
+    reference = weakref.ref(app)
+
+    def handle_user_exception(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        app = t.cast("Flask", reference())
+        request = contexts.innermost_request.get(None)
+        if request is not None:
+            error = _error(args, kwargs)
+            ending.note(app, request, error)
+            replay.again(app, request, error)
+        return call(app, *args, **kwargs)
+
+    app.handle_user_exception = handle_user_exception  # type: ignore[method-assign]  # on the object
+
+
+def _wrap_unhandled_errors(app: Flask) -> None:
+    """Offer a failed commit to its handlers: it comes up where Flask no longer
+    looks for any but those of a 500.
+    """
+    call = _unbound(app, "handle_exception")
+    reference = weakref.ref(app)
+
+    def handle_exception(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        app = t.cast("Flask", reference())
+        request = contexts.innermost_request.get(None)
+        error = _error(args, kwargs)
+        own = request is not None and ending.fail(app, request, error)
+        if request is not None:
+            replay.again(app, request, error)
+        if not own:
+            return call(app, *args, **kwargs)
+        try:
+            answer = app.handle_user_exception(*args, **kwargs)
+        except Exception as raised:
+            # There is no handler, or one that failed itself.
+            return call(app, *args[:-1], raised)
+        finalize: c.Callable[..., t.Any] = app.finalize_request
+        return finalize(*args[:-1], answer, from_error_handler=True)
+
+    app.handle_exception = handle_exception  # type: ignore[method-assign]  # the same
+
+
+def allow_replays(app: Flask, limit: c.Callable[[], int]) -> None:
+    """Wrap ``wsgi_app``, so that a request can begin anew.
+
+    :param limit: the longest body that any view wants to be kept, in bytes.
+    """
+    call = _unbound(app, "wsgi_app")
+    reference = weakref.ref(app)
+
+    def wsgi_app(environ: t.Any, start_response: t.Any) -> t.Any:
+        attempt = functools.partial(call, reference())
+        return replay.run(attempt, environ, start_response, limit())
+
+    app.wsgi_app = wsgi_app  # type: ignore[method-assign]  # the same
+
+
+def _error(args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> Exception:
+    """The last argument; Flask 3.2 passes a context before it."""
+    error: Exception = kwargs["e"] if "e" in kwargs else args[-1]
+    return error
 
 
 def _unbound(app: Flask, name: str) -> c.Callable[..., t.Any]:

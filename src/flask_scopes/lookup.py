@@ -10,19 +10,23 @@ from __future__ import annotations
 import typing as t
 
 from . import contexts
-from . import errors
+from . import interface
+from . import messages
 from . import overrides
+from . import unit_messages
 from .building import Build
 from .building import current_build
 from .recipe import UNSET
 from .recipe import Recipe
 from .scope import Scope
+from .store import State
 
 if t.TYPE_CHECKING:
     from .application import Application
     from .store import Store
+    from .unit import Unit
 
-_APPLICATION = Scope.APPLICATION
+_APPLICATION, _REQUEST = Scope.APPLICATION, Scope.REQUEST
 
 
 def find(recipe: Recipe, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> t.Any:
@@ -35,10 +39,10 @@ def find(recipe: Recipe, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> t
     """
     context = contexts.app_context.get(None)
     if context is None:
-        raise errors.outside(recipe)
+        raise messages.outside(recipe)
     home: Application | None = context.app.extensions.get("scopes")
     if home is None or recipe.owner not in home.members:
-        raise errors.unknown_app(recipe, context.app.name)
+        raise messages.unknown_app(recipe, context.app.name)
     asking = current_build.get()
     if asking is not None:
         asking = _asking(asking, recipe, context)
@@ -49,15 +53,21 @@ def find(recipe: Recipe, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> t
                 asking.uses[recipe] = None
             return recipe.value
     if recipe.scope is _APPLICATION:
-        store = home.store()
-        found = _get(store, context, recipe, args, kwargs, asking)
+        shared = home.store()
+        found = _get(shared, context, recipe, args, kwargs, asking)
         if asking is None:
-            context.scopes_application = store.objects
+            context.scopes_application = shared.objects
         return found
     unit = getattr(context, "scopes_here", None)
     if unit is None or unit.forks != contexts.forks:
-        unit = home.unit(context, recipe)
-    found = _get(unit, context, recipe, args, kwargs, asking)
+        unit = home.unit(context)
+        if unit is None:
+            raise messages.closed(recipe, ending=False)
+        interface.watch(context.app)
+    if asking is not None and asking.recipe.scope is not _REQUEST:
+        _refuse_shorter(asking, recipe, unit)
+    store = unit if recipe.scope is _REQUEST else unit.until_sent()
+    found = _get(store, context, recipe, args, kwargs, asking)
     if asking is None and hasattr(context, "scopes_here"):
         contexts.attach(context, unit)
     return found
@@ -72,12 +82,48 @@ def _asking(build: Build, recipe: Recipe, context: contexts.Context) -> Build | 
     """
     if not build.running:
         return None
-    if build.recipe.scope.outlives(recipe.scope) and hasattr(
-        contexts.locate(context)[0], "scopes_alone"
+    if (
+        build.recipe.scope is _APPLICATION
+        and recipe.scope is not _APPLICATION
+        and hasattr(contexts.locate(context)[0], "scopes_alone")
     ):
-        path = [step.recipe for step in build.chain()]
-        raise errors.mismatch(path[::-1], recipe)
+        raise _mismatch(build, recipe)
     return build
+
+
+def _refuse_shorter(build: Build, recipe: Recipe, unit: Unit) -> None:
+    """Refuse what ends with *unit* to what lives on in it. (In a unit that its
+    factory opens, it may use everything.)
+    """
+    if recipe.scope is _REQUEST and any(
+        store.claims.get(build.key) is build for store in unit.sent
+    ):
+        raise _mismatch(build, recipe)
+
+
+def _mismatch(build: Build, recipe: Recipe) -> Exception:
+    path = [step.recipe for step in build.chain()]
+    return messages.mismatch(path[::-1], recipe)
+
+
+def current_unit(what: str, scopes: object) -> Unit:
+    """The unit in progress, begun now if nothing was used in it yet.
+
+    :param what: the call that is about it, for the message.
+    :raises OutsideScopeError: there is none.
+    :raises ClosedError: it is finished.
+    """
+    context = contexts.app_context.get(None)
+    if context is None or hasattr(contexts.locate(context)[0], "scopes_alone"):
+        raise unit_messages.no_unit(what)
+    home: Application | None = context.app.extensions.get("scopes")
+    if home is None or scopes not in home.members:
+        raise unit_messages.app_not_set_up(context.app.name)
+    unit = home.unit(context)
+    if unit is None or unit.state is State.CLOSED:
+        raise unit_messages.unit_over(what)
+    interface.watch(context.app)
+    return unit
 
 
 def _get(

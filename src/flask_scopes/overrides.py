@@ -19,7 +19,7 @@ import contextlib
 import threading
 import typing as t
 
-from . import errors
+from . import messages
 from .recipe import UNSET
 from .recipe import Recipe
 from .recipe import Replacement
@@ -64,7 +64,7 @@ def override(
         that were built from the replacement failed.
     """
     if (value is UNSET) is (factory is None) or not callable(factory or callable):
-        raise errors.bad_override(recipe)
+        raise messages.bad_override(recipe)
     return _override(recipe, value, factory or recipe.factory)
 
 
@@ -163,6 +163,7 @@ def _stores(recipe: Recipe) -> c.Iterator[Store]:
         for reference in list(application.units.values()):
             unit = reference()
             if unit is not None:
+                yield from unit.sent
                 yield unit
 
 

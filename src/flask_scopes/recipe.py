@@ -10,7 +10,7 @@ import sys
 import types
 import typing as t
 
-from . import errors
+from . import messages
 from .places import innermost
 from .places import name_of
 from .places import place_of
@@ -81,7 +81,7 @@ class Recipe:
             key = (self, bound.args, *sorted(bound.kwargs.items()))
             hash(key)
         except TypeError as error:
-            raise errors.bad_arguments(self, signature, error) from None
+            raise messages.bad_arguments(self, signature, error) from None
         return key
 
     def __repr__(self) -> str:

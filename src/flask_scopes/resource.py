@@ -14,7 +14,7 @@ import inspect
 import types
 import typing as t
 
-from . import errors
+from . import messages
 from .contexts import app_context
 from .lookup import find
 from .overrides import override
@@ -74,6 +74,15 @@ class Resource(t.Protocol[P, T]):
     ) -> contextlib.AbstractContextManager[None]: ...
 
 
+class SentDecorator(t.Protocol):
+    """What ``@scopes.request(until="sent")`` decorates a factory with."""
+
+    @t.overload
+    def __call__(self, factory: c.Callable[P, c.Iterator[T]], /) -> Resource[P, T]: ...
+    @t.overload
+    def __call__(self, factory: c.Callable[P, T], /) -> Resource[P, T]: ...
+
+
 def resource(
     scope: Scope, factory: c.Callable[P, object], owner: object
 ) -> Resource[P, t.Any]:
@@ -83,11 +92,11 @@ def resource(
         :func:`contextlib.contextmanager`.
     """
     if not callable(factory):
-        raise errors.bad_factory(scope, factory, "it is not a function")
+        raise messages.bad_factory(scope, factory, "it is not a function")
     if inspect.iscoroutinefunction(factory) or inspect.isasyncgenfunction(factory):
-        raise errors.bad_factory(scope, factory, errors.IS_ASYNC)
+        raise messages.bad_factory(scope, factory, messages.IS_ASYNC)
     if getattr(factory, "__code__", None) is _CONTEXT_MANAGER:
-        raise errors.bad_factory(scope, factory, errors.IS_CONTEXT_MANAGER)
+        raise messages.bad_factory(scope, factory, messages.IS_CONTEXT_MANAGER)
     recipe = Recipe(scope, factory, owner)
     call = _CALLS[scope, recipe.signature is not None]()
     functools.update_wrapper(call, factory)
@@ -149,6 +158,8 @@ def _request_by_arguments() -> c.Callable[..., t.Any]:
 _CALLS = {
     (Scope.APPLICATION, False): _application,
     (Scope.APPLICATION, True): _application_by_arguments,
+    (Scope.SENT, False): _request,
+    (Scope.SENT, True): _request_by_arguments,
     (Scope.REQUEST, False): _request,
     (Scope.REQUEST, True): _request_by_arguments,
 }

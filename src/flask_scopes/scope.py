@@ -11,14 +11,24 @@ class Scope(enum.Enum):
     APPLICATION = "application"
     """One per Flask app and process: until the app is closed."""
 
+    SENT = "until sent"
+    """One per unit of work, like :attr:`REQUEST`; but what a request has of these
+    is there until the body of its response was sent or dropped.
+    """
+
     REQUEST = "request"
-    """One per unit of work (a request, a command, an app context): until it ends."""
+    """One per unit of work (a request, a command, an app context): until the work
+    is finished, which is before the response leaves.
+    """
 
     def outlives(self, other: Scope) -> bool:
         """Whether objects of this scope are still there when those of *other*
         are gone.
         """
-        return self is Scope.APPLICATION and other is not Scope.APPLICATION
+        return _LIFE[self] > _LIFE[other]
 
     def __str__(self) -> str:
         return self.value
+
+
+_LIFE = {Scope.APPLICATION: 2, Scope.SENT: 1, Scope.REQUEST: 0}

@@ -17,7 +17,7 @@ import copy
 import enum
 import typing as t
 
-from . import errors
+from . import messages
 from .building import Build
 from .building import run_factory
 from .building import wait_for
@@ -154,7 +154,16 @@ class Store:
         # What another thread finished building between the lines above.
         failures += self._unwind()
         if failures:
-            raise_together(failures)
+            self.report(failures, error)
+
+    def report(
+        self, failures: list[tuple[Build, BaseException]], error: BaseException | None
+    ) -> None:
+        """Raise what the teardowns raised; what as, is up to the kind of store.
+
+        :param error: what was in force before them.
+        """
+        raise_together(failures)
 
     def _unwind(self) -> list[tuple[Build, BaseException]]:
         """Tear down what is there, and what is built meanwhile, until all is gone.
@@ -178,7 +187,7 @@ class Store:
 
     def _refuse_gone(self, recipe: Recipe, key: Key) -> None:
         if self.state is _CLOSED or key in self.records:
-            raise errors.closed(recipe, ending=self.state is _ENDING)
+            raise messages.closed(recipe, ending=self.state is _ENDING)
 
     def _refuse_late(self, build: Build) -> None:
         """Another thread may have ended the store while *build* was running."""
@@ -186,7 +195,7 @@ class Store:
             raise_together(self._unwind())
         if build not in self.built:
             self.objects.pop(build.key, None)
-            raise errors.closed(build.recipe, ending=False)
+            raise messages.closed(build.recipe, ending=False)
 
     def show(self, build: Build, made: object) -> None:
         """Let calls find *made* again, unless it was torn down meanwhile."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections.abc as c
 import typing as t
 
-from . import errors
+from . import messages
 from .recipe import UNSET
 
 if t.TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _yielded_again(
     build: Build, generator: c.Generator[object, None, None]
 ) -> BaseException:
     frame = getattr(generator, "gi_frame", None)
-    failure = errors.second_yield(build.recipe, frame and frame.f_lineno)
+    failure = messages.second_yield(build.recipe, frame and frame.f_lineno)
     try:
         generator.close()
     except BaseException as raised:

@@ -1,0 +1,208 @@
+"""How the unit of a request ends: what counts as failure, and what follows from it.
+
+A request is *finished* once its response is complete, before the session is saved
+(``interface.py`` calls then), or where Flask tears it down, if it never comes that
+far. What failed before is noted on the request as it happens.
+"""
+
+from __future__ import annotations
+
+import collections.abc as c
+import typing as t
+
+from werkzeug.exceptions import HTTPException
+
+from . import body
+from . import contexts
+from . import unit_messages
+from .errors import CommitFailed
+from .store import State
+from .unit import Unit
+
+if t.TYPE_CHECKING:
+    from flask import Flask
+    from flask import Response
+
+    from .application import Application
+
+
+def note(app: Flask, request: contexts.Context, error: Exception) -> None:
+    """Remember what an error handler may be about to make a response of. What the
+    request has put into its session is dropped, if it has a unit, which fails.
+    """
+    status = _status_of(error)
+    if status is not None and (status < 400 or status in accepted(request)):
+        return
+    if not hasattr(request, "scopes_error"):
+        request.scopes_error = error
+    unit = _unit_of(request)
+    if unit is None:
+        return
+    if unit.is_open():
+        request.scopes_failed = True
+        restore_session(app, request)
+
+
+def _status_of(error: Exception) -> int | None:
+    """The status that *error* was raised to answer with; None if it was not."""
+    if not isinstance(error, HTTPException):
+        return None
+    response = error.response
+    return error.code if response is None else getattr(response, "status_code", None)
+
+
+def accept(statuses: c.Iterable[int]) -> None:
+    """Let *statuses* count as success in the current request, if there is one."""
+    request = contexts.innermost_request.get(None)
+    if request is not None:
+        request.scopes_accepts = accepted(request).union(statuses)
+
+
+def accepted(request: contexts.Context) -> frozenset[int]:
+    """The statuses from 400 on that count as success in *request*."""
+    return getattr(request, "scopes_accepts", frozenset())
+
+
+def finish(app: Flask, request: contexts.Context, response: Response) -> None:
+    """Finish the unit of *request*, if it has begun one: *response* is complete.
+
+    :raises CommitFailed: it should have succeeded, and could not be finished.
+    """
+    home: Application = app.extensions["scopes"]
+    unit = _unit_of(request)
+    error = take_error(request)
+    if unit is None and response.is_streamed and home.keeps_until_sent():
+        # Now, because the body may ask for objects, and somebody has to end them.
+        unit = home.unit(contexts.app_context.get())
+    request.scopes_finished = True
+    if unit is None:
+        return
+    if unit.is_open():
+        if error is None:
+            error = unit.doomed or _failed_by_status(request, response)
+            if error is not None:
+                restore_session(app, request)
+        if error is not None:
+            request.scopes_failed = True
+        _finish(app, unit, error)
+    if not unit.followed and not unit.closed:
+        body.follow(app, request, unit, response)
+
+
+def _failed_by_status(
+    request: contexts.Context, response: Response
+) -> Exception | None:
+    status = response.status_code
+    if status < 400 or status in accepted(request):
+        return None
+    return unit_messages.failed_by_status(status)
+
+
+def _finish(app: Flask, unit: Unit, error: BaseException | None) -> None:
+    try:
+        unit.end(error)
+    except Exception:
+        if error is None:
+            raise
+        # The response says already that the request failed, and why.
+        app.logger.exception("A failed request could not be rolled back cleanly")
+    if error is None:
+        call_back(app, unit)
+
+
+def call_back(app: Flask, unit: Unit) -> None:
+    """Call what was to be called after *unit* succeeded, each in its own unit."""
+    while unit.callbacks:
+        function = unit.callbacks.pop(0)
+        try:
+            with app.app_context():
+                function()
+        except Exception:
+            app.logger.exception("Failed after the commit, which stays: %r", function)
+
+
+def fail(app: Flask, request: contexts.Context, error: Exception) -> bool:
+    """The response was never completed: there will be another, for *error*.
+
+    :return: whether *error* is that the unit of *request* could not be finished.
+    """
+    note(app, request, error)
+    unit = _unit_of(request)
+    if unit is None or unit.is_open():
+        return False
+    own = isinstance(error, CommitFailed) and unit.error is error.cause
+    if own:
+        request.scopes_failed = True
+        restore_session(app, request)
+    _close(app, unit, error)
+    # Its objects are gone, and error handlers may want some. What those do is
+    # another unit, which fails as well: nothing is committed twice.
+    contexts.begin_anew(request)
+    return own
+
+
+def abandon(app: Flask, request: contexts.Context) -> None:
+    """There will be no response, for what was noted: roll back now."""
+    unit = _unit_of(request)
+    error = take_error(request)
+    if unit is not None and unit.is_open():
+        _finish(app, unit, error)
+        _close(app, unit, error)
+
+
+def _close(app: Flask, unit: Unit, error: BaseException | None) -> None:
+    try:
+        unit.close(error)
+    except Exception:
+        app.logger.exception("A failed request could not be rolled back cleanly")
+
+
+def end(context: contexts.Context, error: BaseException | None) -> None:
+    """Flask tears down *context*: nothing more can come, unless a body is on its way.
+
+    :raises CommitFailed: nothing had failed, and the unit could not be finished.
+    :raises BaseExceptionGroup: of what the teardowns raised otherwise.
+    """
+    error = take_error(context) or error
+    unit: Unit | None = getattr(context, "scopes_unit", None)
+    if unit is None:
+        return
+    if unit.state is State.OPEN:
+        error = error or unit.doomed
+        try:
+            unit.end(error)
+        finally:
+            unit.close(error)
+        if error is None:
+            call_back(context.app, unit)
+    elif not unit.followed or (error is not None and not unit.sending):
+        unit.close(error)
+
+
+def take_error(request: contexts.Context) -> BaseException | None:
+    """What was noted. It is forgotten: it refers to frames, which refer to us."""
+    error: BaseException | None = getattr(request, "scopes_error", None)
+    if error is not None:
+        del request.scopes_error
+    return error
+
+
+def restore_session(app: Flask, request: contexts.Context) -> None:
+    """Put the session back to what it was before *request*, by opening it again."""
+    session = contexts.session_of(request)
+    if session is None or not session.modified:
+        return
+    interface = app.session_interface
+    try:
+        fresh = interface.open_session(app, t.cast("t.Any", request).request)
+    except Exception:
+        app.logger.exception("The session could not be restored, and is not saved")
+        fresh = None
+    if fresh is None:
+        fresh = interface.make_null_session(app)
+    fresh.accessed = session.accessed
+    contexts.swap_session(request, fresh)
+
+
+def _unit_of(request: contexts.Context) -> Unit | None:
+    return t.cast("Unit | None", contexts.unit_of(request))

@@ -1,0 +1,218 @@
+"""Try a request again from the start, when a view asks for it.
+
+A view that is to be retried says so when it is called. If its unit then fails with
+a conflict that may pass, ``Replay`` leaves Flask's dispatch (a BaseException, which
+no error handler sees), the request is torn down, and ``run``, which stands around
+``wsgi_app``, calls that again: with a copy of the environ as it was, a body that
+was kept while it was read, and so with a context and a session of its own.
+"""
+
+from __future__ import annotations
+
+import collections.abc as c
+import dataclasses
+import io
+import random
+import time
+import typing as t
+
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from . import contexts
+from . import ending
+from . import unit_messages
+from .transient import is_transient
+
+if t.TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import WSGIEnvironment
+    from flask import Flask
+    from flask import Response
+
+_KEY = "flask_scopes.attempts"
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """How a view is to be retried."""
+
+    attempts: int
+    """How often to try in all."""
+    on: tuple[type[Exception], ...]
+    """What to retry on, besides what a driver says is transient."""
+    max_body: int
+    """The longest body to keep, in bytes."""
+
+
+def problem(policy: Policy) -> str | None:
+    """What is wrong with *policy*, if anything."""
+    given: t.Any = policy
+    if not isinstance(given.attempts, int) or given.attempts < 1:
+        return f"{given.attempts!r} is not a number of attempts"
+    if not isinstance(given.max_body, int) or given.max_body < 1:
+        return f"max_body={given.max_body!r} is not a number of bytes"
+    for each in given.on:
+        if not (isinstance(each, type) and issubclass(each, Exception)):
+            return f"on={each!r} is not a type of exception"
+    return None
+
+
+class Replay(BaseException):
+    """Leaves an attempt that failed."""
+
+    def __init__(self, attempts: Attempts) -> None:
+        super().__init__(f"attempt {attempts.number} failed and is repeated")
+        self.attempts = attempts
+
+
+class Attempts:
+    """One request, however often it is tried."""
+
+    def __init__(self, environ: WSGIEnvironment, limit: int) -> None:
+        self.number = 0
+        self.policy: Policy | None = None
+        """Of the view that asked to be retried, in this attempt."""
+        self.body = Recorded(environ["wsgi.input"], limit)
+        self.first: WSGIEnvironment | None = environ
+        self.environ = {**environ, "wsgi.input": self.body, _KEY: self}
+
+    def next(self) -> WSGIEnvironment:
+        """The environ of the next attempt."""
+        self.number += 1
+        self.policy = None
+        self.body.rewind()
+        # Servers and middleware may look at the one that they passed.
+        environ, self.first = self.first, None
+        if environ is None:
+            return self.environ.copy()
+        environ.update(self.environ)
+        return environ
+
+    def wait(self) -> None:
+        """Up to 10 ms before the second attempt, up to twice as long before each
+        next one; by chance, or two that met once would meet again.
+        """
+        time.sleep(random.uniform(0, min(0.01 * 2 ** (self.number - 1), 0.5)))
+
+
+class Recorded(io.RawIOBase):
+    """A request's body that can be read again, if it is not longer than *limit*."""
+
+    def __init__(self, source: t.Any, limit: int) -> None:
+        self.source = source
+        self.limit = limit
+        self.kept: bytearray | None = bytearray()
+        self.position = 0
+        """How far this attempt has read of what is kept."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: t.Any) -> int:
+        size = len(buffer)
+        data = b""
+        if self.kept is not None:
+            data = bytes(self.kept[self.position : self.position + size])
+            self.position += len(data)
+        if len(data) < size:
+            fresh: bytes = self.source.read(size - len(data))
+            self._keep(fresh)
+            data += fresh
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _keep(self, fresh: bytes) -> None:
+        if self.kept is None:
+            return
+        if len(self.kept) + len(fresh) > self.limit:
+            self.kept = None
+        else:
+            self.kept += fresh
+            self.position += len(fresh)
+
+    def rewind(self) -> None:
+        self.position = 0
+
+
+def run(
+    call: WSGIApplication,
+    environ: WSGIEnvironment,
+    start_response: StartResponse,
+    limit: int,
+) -> c.Iterable[bytes]:
+    """Handle a request, as often as its view asks for.
+
+    :param limit: the longest body that any view wants to be kept, in bytes.
+    """
+    attempts = Attempts(environ, limit)
+    while True:
+        try:
+            return call(attempts.next(), start_response)
+        except Replay as replay:
+            # Another app may stand inside of this one.
+            if replay.attempts is not attempts:
+                raise
+        attempts.wait()
+
+
+def begin(policy: Policy) -> None:
+    """A view is called that is to be retried.
+
+    :raises RequestEntityTooLarge: the body is, for *policy*.
+    """
+    request = contexts.innermost_request.get(None)
+    attempts = _attempts_of(request)
+    if request is None or attempts is None or attempts.policy is not None:
+        return
+    attempts.policy = policy
+    limit = policy.max_body
+    kept = attempts.body.kept
+    if kept is None or max(len(kept), request.request.content_length or 0) > limit:
+        raise RequestEntityTooLarge(unit_messages.too_large_to_retry(limit))
+    before = request.request.max_content_length
+    request.request.max_content_length = limit if before is None else min(before, limit)
+
+
+def refuse_stream(request: contexts.Context, response: Response) -> None:
+    """A body that is made while it is sent can do what no retry would repeat.
+
+    :raises RetryError: *response* has one, and its view is to be retried.
+    """
+    attempts = _attempts_of(request)
+    if attempts is not None and attempts.policy is not None and response.is_streamed:
+        attempts.policy = None
+        raise unit_messages.streamed_retry(str(request.request.endpoint))
+
+
+def again(app: Flask, request: contexts.Context, error: Exception) -> None:
+    """Begin *request* anew if it failed with a conflict and its view wants that.
+
+    :raises Replay: it does.
+    """
+    attempts = _attempts_of(request)
+    if attempts is None or attempts.policy is None:
+        return
+    policy = attempts.policy
+    if not is_transient(error, policy.on):
+        return
+    if attempts.number >= policy.attempts or attempts.body.kept is None:
+        # Once: the error comes by here again if nobody handles it.
+        attempts.policy = None
+        error.add_note(f"This was attempt {attempts.number} of {policy.attempts}.")
+        return
+    app.logger.info(
+        "Attempt %d of %d failed, and the request begins anew: %r",
+        attempts.number,
+        policy.attempts,
+        error,
+    )
+    ending.abandon(app, request)
+    raise Replay(attempts) from error
+
+
+def _attempts_of(request: contexts.Context | None) -> Attempts | None:
+    if request is None or not hasattr(request, "request"):
+        return None
+    attempts: Attempts | None = request.request.environ.get(_KEY)
+    return attempts

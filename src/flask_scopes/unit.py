@@ -1,0 +1,146 @@
+"""One piece of work: the request objects of a request or an app context."""
+
+from __future__ import annotations
+
+import collections.abc as c
+import typing as t
+import weakref
+
+from . import contexts
+from . import errors
+from . import unit_messages
+from .store import State
+from .store import Store
+from .teardown import finish
+
+if t.TYPE_CHECKING:
+    from .building import Build
+
+
+class Unit(Store):
+    """The request objects of one unit of work, and how the work stands.
+
+    It is *finished* once: what was done is committed, or rolled back. What lives
+    until the response was sent is in a store of its own and goes when the unit is
+    *closed*. Both keep their objects in one dict, so that a warm call need not
+    know where to look.
+    """
+
+    __slots__ = (
+        "attaching",
+        "callbacks",
+        "closed",
+        "committed",
+        "doomed",
+        "followed",
+        "forks",
+        "sending",
+        "sent",
+        "units",
+    )
+
+    def __init__(self, units: dict[int, weakref.ref[Unit]]) -> None:
+        super().__init__()
+        self.forks = contexts.forks
+        self.attaching: list[None] = []
+        """An entry for each thread that puts a shortcut to it on a context."""
+        self.doomed: errors.UnitFailed | None = None
+        """Why it is going to fail, if somebody has said so."""
+        self.callbacks: list[c.Callable[[], object]] = []
+        """What is to be called when it has succeeded."""
+        self.committed: list[Build] = []
+        """Those whose teardown found no error, and raised none."""
+        self.sent: list[Store] = []
+        """The store of what lives until the response was sent, if it is needed."""
+        self.followed = False
+        """Whether the response will close it."""
+        self.sending = False
+        """Whether the body is on its way."""
+        self.closed = False
+        self.units = units
+        units[id(self)] = weakref.ref(self)
+
+    def is_open(self) -> bool:
+        """Whether objects can be built in it, by this process."""
+        return self.state is State.OPEN and self.forks == contexts.forks
+
+    def until_sent(self) -> Store:
+        """The store of what lives until the response was sent."""
+        if not self.sent:
+            store = Store()
+            store.objects = self.objects
+            # Two threads may come here at once: both take the first.
+            self.sent.append(store)
+        if self.closed:
+            # After appending, as `close` looks after marking: one sees the other.
+            self.sent[0].end(None)
+        return self.sent[0]
+
+    def finish(self, build: Build, error: BaseException | None) -> BaseException | None:
+        if build.generator is None:
+            return None
+        failure = finish(build, error)
+        if error is failure is None:
+            self.committed.append(build)
+        return failure
+
+    def end(self, error: BaseException | None) -> None:
+        """Finish: commit, or roll back if there is an *error*.
+
+        :raises CommitFailed: there was none, and a teardown raised one.
+        :raises BaseExceptionGroup: of what the teardowns raised otherwise.
+        """
+        # A fork in the middle of the unit is not its end.
+        if self.forks != contexts.forks:
+            _inherited.append(self)
+            return
+        super().end(error)
+
+    def report(
+        self, failures: list[tuple[Build, BaseException]], error: BaseException | None
+    ) -> None:
+        ordinary = [
+            (build.recipe, failure)
+            for build, failure in failures
+            if isinstance(failure, Exception)
+        ]
+        if error is None and len(ordinary) == len(failures):
+            committed = [build.recipe for build in self.committed]
+            raise unit_messages.commit_failed(ordinary, committed)
+        super().report(failures, error)
+
+    def close(self, error: BaseException | None) -> None:
+        """Tear down what lived until the response was sent. Later calls do nothing.
+
+        :param error: what the sending failed with, if it did.
+        :raises BaseExceptionGroup: of what the teardowns raised.
+        """
+        if self.forks != contexts.forks:
+            _inherited.append(self)
+            return
+        self.units.pop(id(self), None)
+        self.closed = True
+        try:
+            if self.sent:
+                self.sent[0].end(self.error or error)
+        finally:
+            # An error refers to the frames that it came through, and they to us.
+            if self.error is not None:
+                self.error = unit_messages.already_failed()
+            for store in self.sent:
+                store.error = self.error
+
+    def __del__(self) -> None:
+        # Of a context that was never popped: else its entry would stay.
+        self.units.pop(id(self), None)
+
+
+_inherited: list[Unit] = []
+"""Units of the process that forked this one, kept for ever: the collector would
+close their generators, and with them what the parent is still using.
+"""
+
+
+def keep_inherited(unit: Unit) -> None:
+    """Keep *unit*, of the process that forked this one, from the collector."""
+    _inherited.append(unit)
