@@ -22,7 +22,7 @@ def text_of(use: c.Callable[[], object]) -> str:
     with pytest.raises((ScopesError, ExceptionGroup)) as raised:
         use()
     error: t.Any = raised.value
-    while isinstance(error, ExceptionGroup):
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         (error,) = error.exceptions
     return re.sub(r"[^\s(]*messages/shop\.py", "shop.py", str(error)) + "\n"
 
@@ -49,7 +49,7 @@ def test_every_error_has_what_happened_where_and_what_to_do() -> None:
     for name in shop.CASES:
         text = (GOLDEN / f"{name}.txt").read_text()
         first, *_ = text.strip().split("\n\n")
-        assert re.search(r"shop\.py:\d+|'\w+'|close\(\)", first), name
+        assert re.search(r"shop\.py:\d+|'\w+'|\w\(", first), name
         assert "To fix it" in text, name
         assert re.search(r"shop\.py:\d+", text), name
         assert len(max(text.splitlines(), key=len)) <= 110, name

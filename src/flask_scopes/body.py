@@ -1,8 +1,9 @@
 """When a response was sent: what follows its body, and closes the unit then.
 
-Werkzeug calls what is registered with ``Response.call_on_close`` when the server
-closes the body, however far it came; but not if the body is passed through to the
-server as it is (``send_file``), so there the body itself is followed.
+What is registered with ``Response.call_on_close`` is called when the server closes
+the body, but it does not hear how the sending ended; and it is not called at all if
+the body is passed through to the server as it is (``send_file``). So a body that is
+made while it is sent is followed itself.
 """
 
 from __future__ import annotations
@@ -33,15 +34,19 @@ def follow(
     unit.followed = True
     closing = Closing(app, request, unit)
     if streamed or as_it_is:
-        # (A sequence keeps its length, of which Werkzeug makes a header.)
         body = t.cast("c.Iterable[bytes]", response.response)
-        response.response = Body(body, closing, closes=as_it_is)
-    response.call_on_close(closing)
+        response.response = Body(body, closing)
+    else:
+        # A sequence stays one: Werkzeug makes a header of its length.
+        response.call_on_close(closing)
 
 
 class Closing:
-    """Closes a unit once: when its response was sent, or at the latest when nobody
-    holds the response any more, so that nobody can close it.
+    """Closes a unit when its response was sent.
+
+    If nobody ever closes the response, the collector closes the generators. To do
+    more then would be fatal: Python 3.11 crashes when a ContextVar is set by what
+    a collection runs in the middle of setting another.
     """
 
     def __init__(self, app: Flask, request: contexts.Context, unit: Unit) -> None:
@@ -65,19 +70,14 @@ class Closing:
                 # The client has the response: there is nobody else to tell.
                 self.app.logger.exception("An object could not be closed after sending")
 
-    def __del__(self) -> None:
-        self()
-
 
 class Body:
     """A body on its way: notes how the sending ended."""
 
-    def __init__(self, body: c.Iterable[bytes], closing: Closing, closes: bool) -> None:
+    def __init__(self, body: c.Iterable[bytes], closing: Closing) -> None:
         self.body = body
         self.chunks: c.Iterator[bytes] | None = None
         self.closing = closing
-        self.closes = closes
-        """Whether its end is all that we hear of."""
         self.sent = False
 
     def __iter__(self) -> c.Iterator[bytes]:
@@ -90,7 +90,9 @@ class Body:
         try:
             return next(self.chunks)
         except StopIteration:
+            # The server has it all. Not everybody who asked for it closes it, too.
             self.sent = True
+            self.closing()
             raise
         except BaseException as error:
             self.closing.error = error
@@ -104,5 +106,4 @@ class Body:
             if close is not None:
                 close()
         finally:
-            if self.closes:
-                self.closing()
+            self.closing()

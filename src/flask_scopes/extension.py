@@ -148,8 +148,9 @@ class Scopes:
         """
         current_unit("scopes.after_commit(...)", self).callbacks.append(function)
 
-    @contextlib.contextmanager
-    def unit(self, app: flask.Flask | None = None) -> c.Generator[None, None, None]:
+    def unit(
+        self, app: flask.Flask | None = None
+    ) -> contextlib.AbstractContextManager[object]:
         """A unit of its own, wherever: in a thread or a script, or inside of a
         request for work that is to be kept whatever becomes of the request. It is
         finished at the end of the block, and fails if an exception leaves that.
@@ -159,9 +160,7 @@ class Scopes:
             that these Scopes do not know.
         :raises CommitFailed: the block succeeded, and could not be finished.
         """
-        app = self._app("unit", app)
-        with app.app_context():
-            yield
+        return self._app("unit", app).app_context()
 
     def retry(
         self,

@@ -18,8 +18,11 @@ import collections.abc as c
 import contextvars
 import functools
 import inspect
+import sys
 import typing as t
 import weakref
+
+import click
 
 from . import contexts
 from . import ending
@@ -62,7 +65,10 @@ def _wrap_teardown(
             _end(context, error)
             raise
         if units or hasattr(context, "scopes_unit"):
-            _end(context, kwargs.get("exc", args[-1] if args else None))
+            passed = kwargs.get("exc", args[-1] if args else None)
+            if passed is None and sys.exc_info()[1] is not None:
+                passed = _of_command()
+            _end(context, passed)
 
     setattr(app, name, teardown)
 
@@ -72,6 +78,21 @@ def _end(context: contexts.Context | None, error: object) -> None:
     if popped is not None:
         # Flask 3.1 passes a marker of its own for an error that was not given.
         ending.end(popped, error if isinstance(error, BaseException) else None)
+
+
+def _of_command() -> object:
+    """What the command failed with whose context is being left, if one is. Click
+    tells what it leaves only since 8.2; without this, a command that failed would
+    be committed.
+    """
+    frame = inspect.currentframe()
+    for _ in range(16):
+        if frame is None:
+            break
+        if frame.f_code is click.Context.__exit__.__code__:
+            return frame.f_locals.get("exc_value")
+        frame = frame.f_back
+    return None
 
 
 def _wrap_user_errors(app: Flask) -> None:

@@ -82,6 +82,7 @@ class Attempts:
         self.number += 1
         self.policy = None
         self.body.rewind()
+        self.body.refuses = False
         # Servers and middleware may look at the one that they passed.
         environ, self.first = self.first, None
         if environ is None:
@@ -97,11 +98,18 @@ class Attempts:
 
 
 class Recorded(io.RawIOBase):
-    """A request's body that can be read again, if it is not longer than *limit*."""
+    """A request's body that can be read again, if it is not longer than *limit*.
+
+    What is longer is refused here if it is to be, and not with the request's
+    ``max_content_length``: of a body whose length nobody announced, Werkzeug then
+    hands out the beginning as if it were all.
+    """
 
     def __init__(self, source: t.Any, limit: int) -> None:
         self.source = source
         self.limit = limit
+        self.refuses = False
+        """Whether a body that is longer is an error."""
         self.kept: bytearray | None = bytearray()
         self.position = 0
         """How far this attempt has read of what is kept."""
@@ -127,6 +135,8 @@ class Recorded(io.RawIOBase):
             return
         if len(self.kept) + len(fresh) > self.limit:
             self.kept = None
+            if self.refuses:
+                raise _too_large(self.limit)
         else:
             self.kept += fresh
             self.position += len(fresh)
@@ -169,9 +179,13 @@ def begin(policy: Policy) -> None:
     limit = policy.max_body
     kept = attempts.body.kept
     if kept is None or max(len(kept), request.request.content_length or 0) > limit:
-        raise RequestEntityTooLarge(unit_messages.too_large_to_retry(limit))
-    before = request.request.max_content_length
-    request.request.max_content_length = limit if before is None else min(before, limit)
+        raise _too_large(limit)
+    attempts.body.limit = limit
+    attempts.body.refuses = True
+
+
+def _too_large(limit: int) -> RequestEntityTooLarge:
+    return RequestEntityTooLarge(unit_messages.too_large_to_retry(limit))
 
 
 def refuse_stream(request: contexts.Context, response: Response) -> None:
@@ -182,7 +196,8 @@ def refuse_stream(request: contexts.Context, response: Response) -> None:
     attempts = _attempts_of(request)
     if attempts is not None and attempts.policy is not None and response.is_streamed:
         attempts.policy = None
-        raise unit_messages.streamed_retry(str(request.request.endpoint))
+        endpoint = str(request.request.endpoint)
+        raise unit_messages.streamed_retry(request.app.view_functions[endpoint])
 
 
 def again(app: Flask, request: contexts.Context, error: Exception) -> None:

@@ -18,6 +18,8 @@ from .messages import in_short
 from .messages import named
 from .messages import own_unit
 from .places import caller
+from .places import name_of
+from .places import place_of
 
 
 def commit_failed(
@@ -25,23 +27,22 @@ def commit_failed(
 ) -> CommitFailed:
     """*failures*: the first one is why; the others happened while rolling back."""
     recipe, cause = failures[0]
-    path = "".join(f"  finished before it:  {named(step)}\n" for step in committed)
-    path += f"  failed:              {named(recipe)}  {in_short(cause)}\n"
+    path = "".join(f"    finished before it   {named(step)}\n" for step in committed)
+    path += f"    failed               {named(recipe)}\n"
     path += "".join(
-        f"  and in rolling back: {named(step)}  {in_short(failure)}\n"
+        f"    failed to roll back  {named(step)}: {in_short(failure)}\n"
         for step, failure in failures[1:]
     )
-    stays = "What was finished before it stays so; all" if committed else "All"
+    stays = "What was finished before it stays so. What" if committed else "What"
     for step, failure in failures:
         failure.add_note(f"Raised when {step!r} was torn down.")
     return CommitFailed(
         f"{named(recipe)} could not be finished: {in_short(cause)}\n\n"
         f"{path}\n"
-        f"{stays} that was built before it was rolled back, and the session is as"
-        " it was.\n"
-        "To fix it, look at what it raised; to answer the client, write an"
-        " @app.errorhandler(CommitFailed);\n"
-        "for a conflict that may pass, put @scopes.retry(3) on the view.",
+        f"{stays} was built before it was rolled back.\n\n"
+        "To fix it, look at what it raised. To answer the client, write an\n"
+        "@app.errorhandler(CommitFailed); for a conflict that may pass, put"
+        " @scopes.retry(3) on the view.",
         [failure for _, failure in failures],
         recipe.name,
         [step.name for step in committed],
@@ -86,9 +87,10 @@ def unit_over(what: str) -> ClosedError:
     )
 
 
-def streamed_retry(view: str) -> RetryError:
+def streamed_retry(view: c.Callable[..., object]) -> RetryError:
     return RetryError(
-        f"The view {view!r} is to be retried, and answers with a stream.\n\n"
+        f"The view {name_of(view)!r} ({place_of(view)}) is to be retried, and answers"
+        " with a stream.\n\n"
         "What a stream does comes after the end of the unit, so no retry would"
         " repeat it.\n\n"
         "To fix it, take @scopes.retry off the view, or return the whole body at once."

@@ -98,6 +98,35 @@ def above() -> c.Iterator[str]:
     yield below()
 
 
+@scopes.request(until="sent")
+def report() -> str:
+    return page_of(1)
+
+
+@scopes.request
+def page_of(number: int) -> str:
+    return f"{number} of {current_account()}"
+
+
+@scopes.request
+def ledger() -> c.Iterator[str]:
+    try:
+        yield "ledger"
+    except OSError:
+        raise LookupError("the connection is gone") from None
+
+
+@scopes.request
+def order() -> c.Iterator[str]:
+    yield ledger()
+    raise OSError("the disk is full")
+
+
+@scopes.request
+def mails() -> c.Iterator[str]:
+    yield order()
+
+
 @case
 def outside() -> object:
     return unit_of_work()
@@ -193,6 +222,75 @@ def close_what() -> None:
 @case
 def close_unknown() -> None:
     scopes.close(flask.Flask("other"))
+
+
+@case
+def mismatch_until_sent() -> object:
+    with app.app_context():
+        return report()
+
+
+@case
+def commit_failed() -> None:
+    with scopes.unit(app):
+        mails()
+
+
+@case
+def after_sending() -> object:
+    with app.app_context() as context:
+        page_of(1)
+        context.app.do_teardown_appcontext(None)
+        return scopes.request(until="sent")(ledger.__wrapped__)()
+
+
+@case
+def doom_nothing() -> None:
+    scopes.doom("a dry run")
+
+
+@case
+def doom_too_late() -> None:
+    with app.app_context() as context:
+        page_of(1)
+        context.app.do_teardown_appcontext(None)
+        scopes.doom("a dry run")
+
+
+@case
+def unit_of_what() -> None:
+    with scopes.unit():
+        pass
+
+
+@case
+def commit_on_success() -> object:
+    return scopes.commit_on(200)
+
+
+@case
+def retry_never() -> object:
+    return scopes.retry(0)
+
+
+@case
+def retry_a_stream() -> object:
+    own = flask.Flask("streaming")
+    own.testing = True
+    scopes.init_app(own)
+
+    @own.get("/")
+    @scopes.retry(3)
+    def export() -> flask.Response:
+        current_account()
+        return flask.Response(iter(["a", "b"]))
+
+    return own.test_client().get("/")
+
+
+@case
+def until_later() -> object:
+    return t.cast(t.Any, scopes).request(until="later")
 
 
 @case

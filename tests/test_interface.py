@@ -1,0 +1,286 @@
+"""The session of a request, and the interface that stands before the app's own."""
+
+from __future__ import annotations
+
+import collections.abc as c
+import json
+import typing as t
+
+import flask
+import pytest
+from flask.sessions import SecureCookieSession
+from flask.sessions import SecureCookieSessionInterface
+from flask.sessions import SessionInterface
+from flask.testing import FlaskClient as Client
+
+from flask_scopes import CommitFailed
+from flask_scopes import Resource
+from flask_scopes import Scopes
+
+
+class Stored(SecureCookieSession):
+    sid = "the one"
+
+
+class Shelf(SessionInterface):
+    """Keeps sessions on the server, as text."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, str] = {}
+        self.prefix = "session:"
+
+    def open_session(self, app: flask.Flask, request: flask.Request) -> Stored:
+        return Stored(json.loads(self.rows.get(Stored.sid, "{}")))
+
+    def save_session(self, app: flask.Flask, session: t.Any, response: t.Any) -> None:
+        self.rows[session.sid] = json.dumps(session)
+
+    def regenerate(self, session: Stored) -> str:
+        return f"{self.prefix}regenerated {session.sid}"
+
+
+@pytest.fixture
+def work(scopes: Scopes, log: list[str]) -> Resource[[], None]:
+    @scopes.request
+    def work() -> c.Iterator[None]:
+        yield
+        log.append("committed")
+
+    return work
+
+
+@pytest.fixture
+def refused(scopes: Scopes) -> Resource[[], None]:
+    @scopes.request
+    def refused() -> c.Iterator[None]:
+        yield
+        raise OSError
+
+    return refused
+
+
+def views(app: flask.Flask, scopes: Scopes, refused: t.Any, work: t.Any) -> None:
+    @app.get("/<how>")
+    def index(how: str) -> t.Any:
+        if how != "unused":
+            work()
+        flask.session["seen"] = how
+        if how == "commit":
+            refused()
+        if how == "doom":
+            scopes.doom("no")
+        if how in {"abort", "unused"}:
+            flask.abort(404)
+        return how, 422 if how == "422" else 200
+
+
+@pytest.fixture(params=["before", "after", "replaced"])
+def shelf(
+    app: flask.Flask, refused: t.Any, work: t.Any, request: pytest.FixtureRequest
+) -> Shelf:
+    """On an app that got it before `init_app`, after it, or once it was serving."""
+    scopes = t.cast(Scopes, request.getfixturevalue("scopes"))
+    other = flask.Flask("other")
+    other.secret_key = "k"
+    shelf = Shelf()
+    if request.param == "before":
+        other.session_interface = shelf
+    scopes.init_app(other)
+    views(other, scopes, refused, work)
+    if request.param == "replaced":
+        other.test_client().get("/ok")
+    if request.param != "before":
+        other.session_interface = shelf
+    app.extensions["other"] = other
+    return shelf
+
+
+@pytest.mark.parametrize("how", ["commit", "doom", "abort", "422"])
+def test_nothing_of_a_failed_request_is_in_a_store(
+    app: flask.Flask, shelf: Shelf, how: str
+) -> None:
+    client = app.extensions["other"].test_client()
+    client.get("/ok")
+    client.get(f"/{how}")
+
+    assert shelf.rows == {"the one": '{"seen": "ok"}'}
+
+
+@pytest.mark.parametrize("how", ["commit", "doom", "abort", "422"])
+def test_nor_in_a_cookie(
+    app: flask.Flask,
+    client: Client,
+    scopes: Scopes,
+    refused: t.Any,
+    work: t.Any,
+    how: str,
+) -> None:
+    views(app, scopes, refused, work)
+    client.get("/ok")
+    response = client.get(f"/{how}")
+
+    assert "Set-Cookie" not in response.headers
+    # It was read, so who asks matters to a cache.
+    assert response.vary.as_set() == {"cookie"}
+    with client.session_transaction() as session:
+        assert session["seen"] == "ok"
+
+
+def test_a_request_that_used_no_object_is_as_without_us(
+    app: flask.Flask, client: Client, scopes: Scopes, refused: t.Any, work: t.Any
+) -> None:
+    views(app, scopes, refused, work)
+    response = client.get("/unused")
+
+    assert response.status_code == 404
+    assert "Set-Cookie" in response.headers
+
+
+def test_what_an_error_handler_puts_into_the_session_is_kept(
+    app: flask.Flask, client: Client, work: Resource[[], None]
+) -> None:
+    @app.errorhandler(403)
+    def handle(error: Exception) -> t.Any:
+        flask.flash("This is not for you.")
+        return flask.redirect("/door")
+
+    @app.get("/")
+    def index() -> str:
+        work()
+        flask.session["half"] = "done"
+        flask.abort(403)
+
+    assert client.get("/").location == "/door"
+    with client.session_transaction() as session:
+        assert list(session) == ["_flashes"]
+
+
+def test_the_interface_passes_for_the_one_behind_it(
+    app: flask.Flask, shelf: Shelf
+) -> None:
+    other = app.extensions["other"]
+    client = other.test_client()
+    client.get("/ok")
+    interface: t.Any = other.session_interface
+
+    assert interface is not shelf
+    assert isinstance(interface, Shelf)
+    assert isinstance(interface, SessionInterface)
+    assert interface.regenerate(Stored()) == "session:regenerated the one"
+    assert interface.get_cookie_name(other) == "session"
+    assert repr(interface) == repr(shelf)
+    interface.prefix = "s:"
+    assert shelf.prefix == "s:"
+    del interface.prefix
+    assert not hasattr(shelf, "prefix")
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = t.cast(t.Any, interface).nothing
+
+
+def test_an_interface_that_wraps_ours(
+    app: flask.Flask, client: Client, work: Resource[[], None], log: list[str]
+) -> None:
+    class Outer(SecureCookieSessionInterface):
+        def save_session(self, *args: t.Any) -> None:
+            log.append("outer saves")
+            inner.save_session(*args)
+
+    inner = app.session_interface
+    app.session_interface = Outer()
+
+    @app.get("/")
+    def index() -> str:
+        work()
+        flask.session["seen"] = True
+        return "ok"
+
+    assert "Set-Cookie" in client.get("/").headers
+    assert log == ["committed", "outer saves"]
+
+
+def test_a_session_transaction_of_the_test_client(
+    app: flask.Flask, client: Client, work: Resource[[], None], log: list[str]
+) -> None:
+    @app.get("/")
+    def index() -> str:
+        work()
+        return str(flask.session["name"])
+
+    with client.session_transaction() as session:
+        session["name"] = "ann"
+        assert not app.session_interface.is_null_session(session)
+    assert client.get("/").text == "ann"
+    with app.test_request_context(), client.session_transaction() as session:
+        work()
+        session["name"] = "bo"
+    assert log == ["committed", "committed"]
+    assert client.get("/").text == "bo"
+
+
+def test_without_a_secret_key(
+    scopes: Scopes,
+    work: Resource[[], None],
+    refused: Resource[[], None],
+    log: list[str],
+) -> None:
+    app = flask.Flask("keyless")
+    scopes.init_app(app)
+
+    @app.get("/<how>")
+    def index(how: str) -> str:
+        work()
+        if how == "fails":
+            refused()
+        return "ok"
+
+    @app.errorhandler(CommitFailed)
+    def handle(error: CommitFailed) -> tuple[str, int]:
+        return "not kept", 500
+
+    assert app.test_client().get("/works").status_code == 200
+    assert log == ["committed"]
+    assert app.test_client().get("/fails").text == "not kept"
+    assert log == ["committed"]
+
+
+def test_a_session_that_cannot_be_written_fails_before_the_commit(
+    app: flask.Flask, client: Client, work: Resource[[], None], log: list[str]
+) -> None:
+    @app.get("/")
+    def index() -> str:
+        work()
+        flask.session["value"] = object()
+        return "ok"
+
+    assert client.get("/").status_code == 500
+    assert log == []
+
+
+def test_a_store_that_is_down_when_the_session_is_to_be_restored(
+    app: flask.Flask,
+    client: Client,
+    work: Resource[[], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Flaky(SecureCookieSessionInterface):
+        opened = 0
+
+        def open_session(self, *args: t.Any) -> SecureCookieSession | None:
+            self.opened += 1
+            if self.opened > 1:
+                raise ConnectionError("no store")
+            return super().open_session(*args)
+
+    app.session_interface = Flaky()
+
+    @app.get("/")
+    def index() -> t.Any:
+        work()
+        flask.session["seen"] = True
+        return "no", 409
+
+    response = client.get("/")
+
+    assert response.status_code == 409
+    assert "Set-Cookie" not in response.headers
+    assert "no store" in caplog.text
