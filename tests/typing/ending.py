@@ -53,7 +53,6 @@ async def later(name: str) -> str:
 
 t.assert_type(view("a"), tuple[str, int])
 view(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-t.assert_type(later("a"), c.Coroutine[t.Any, t.Any, str])
 scopes.commit_on("401")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 scopes.retry(3, on=int)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 scopes.retry(3, on=(LookupError, OSError), max_body=10)
@@ -63,6 +62,10 @@ t.assert_type(scopes.unit(), contextlib.AbstractContextManager[object])
 t.assert_type(scopes.doom("why"), None)
 t.assert_type(scopes.after_commit(lambda: 1), None)
 scopes.after_commit(view)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def use() -> None:
+    t.assert_type(await later("a"), str)
 
 
 @app.errorhandler(CommitFailed)
