@@ -30,6 +30,8 @@ def tests(session: nox.Session, flask: str) -> None:
     """Run pytest; on a pinned Flask, only what may depend on its version."""
     project = nox.project.load_toml("pyproject.toml")
     group = nox.project.dependency_groups(project, "tests")
-    session.install(".[embedded]", f"flask{flask}", *group)
+    # Before 8.2, click did not say that a command had failed when it was left.
+    click = ["click<8.2"] if flask == FLASKS[0] else []
+    session.install(".[embedded]", f"flask{flask}", *click, *group)
     core = ["tests", "--ignore=tests/test_embedded.py"] if flask else []
     session.run("pytest", *core, *(session.posargs or ["--quiet"]))

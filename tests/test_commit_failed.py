@@ -154,6 +154,17 @@ def test_handlers_and_after_request_may_use_new_objects_which_are_rolled_back(
     ]
 
 
+def test_a_unit_around_the_request_is_another_matter(
+    app: flask.Flask, resource: Maker, visit: t.Any, log: list[str]
+) -> None:
+    ledger = resource("ledger")
+    with app.app_context():
+        mine = ledger()
+        assert visit(resource("orders", OSError())).status_code == 500
+        assert ledger() is mine
+    assert log == ["ledger committed"]
+
+
 def test_what_fails_in_rolling_back_is_in_it_too(
     app: flask.Flask, scopes: Scopes, resource: Maker
 ) -> None:

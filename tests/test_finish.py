@@ -235,7 +235,10 @@ def test_a_decorated_view_can_be_called_without_a_request(scopes: Scopes) -> Non
 
 
 def test_a_doomed_unit_fails_and_answers_as_if_nothing_was(
-    app: flask.Flask, client: Client, scopes: Scopes, log: list[str]
+    app: flask.Flask,
+    client: Client,
+    scopes: Scopes,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     errors: list[UnitFailed] = []
 
@@ -255,9 +258,13 @@ def test_a_doomed_unit_fails_and_answers_as_if_nothing_was(
         flask.session["seen"] = True
         return "would do"
 
+    caplog.set_level("INFO")
     response = client.get("/")
 
     assert response.text == "would do"
+    # Nobody would see it from the outside.
+    assert "200 OK, but rolled back" in caplog.text
+    assert "a dry run" in caplog.text
     assert "Set-Cookie" not in response.headers
     assert "a dry run" in str(errors[0])
     assert "test_finish.py" in str(errors[0])

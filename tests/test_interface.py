@@ -126,6 +126,20 @@ def test_nor_in_a_cookie(
         assert session["seen"] == "ok"
 
 
+def test_nor_is_a_permanent_cookie_sent_again(
+    app: flask.Flask, client: Client, scopes: Scopes, refused: t.Any, work: t.Any
+) -> None:
+    views(app, scopes, refused, work)
+
+    @app.before_request
+    def before() -> None:
+        flask.session.permanent = True
+
+    assert "Set-Cookie" in client.get("/ok").headers
+    for how in ("commit", "doom", "abort", "422"):
+        assert "Set-Cookie" not in client.get(f"/{how}").headers, how
+
+
 def test_a_request_that_used_no_object_is_as_without_us(
     app: flask.Flask, client: Client, scopes: Scopes, refused: t.Any, work: t.Any
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 from flask.testing import EnvironBuilder
 from flask.testing import FlaskClient as Client
 from werkzeug.exceptions import ServiceUnavailable
+from werkzeug.test import run_wsgi_app
 
 from flask_scopes import CommitFailed
 from flask_scopes import Resource
@@ -201,6 +202,56 @@ def test_the_last_failure_says_how_often_it_was_tried(
     assert caplog.text.count("attempt 3 of 3") == 1
 
 
+def test_a_rollback_that_fails_does_not_end_the_attempts(
+    app: flask.Flask,
+    client: Client,
+    scopes: Scopes,
+    conflict: Refuse,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @scopes.request
+    def stubborn() -> c.Iterator[None]:
+        try:
+            yield
+        except Conflict:
+            raise OSError("the connection is gone") from None
+
+    @app.get("/")
+    @scopes.retry(3, on=Conflict)
+    def index() -> str:
+        stubborn()
+        conflict()
+        return "ok"
+
+    assert client.get("/").text == "ok"
+    assert [record.message for record in caplog.records] == [
+        "A failed request could not be rolled back cleanly"
+    ] * 2
+
+
+def test_an_attempt_that_failed_keeps_nothing_even_with_a_status_to_commit_on(
+    app: flask.Flask,
+    client: Client,
+    scopes: Scopes,
+    work: Resource[[], str],
+    conflict: Refuse,
+    log: list[str],
+) -> None:
+    @app.get("/")
+    @scopes.retry(3, on=Conflict)
+    @scopes.commit_on(503)
+    def index() -> str:
+        work()
+        try:
+            conflict()
+        except Conflict as error:
+            raise ServiceUnavailable from error
+        return "ok"
+
+    assert client.get("/").text == "ok"
+    assert log == [*["rolled back: ServiceUnavailable"] * 2, "committed"]
+
+
 def test_only_a_conflict_is_tried_again(
     app: flask.Flask,
     client: Client,
@@ -359,15 +410,15 @@ def test_a_body_of_unknown_length_that_is_too_long(
     def index() -> bytes:
         return flask.request.get_data()
 
-    def post(size: int) -> int:
+    def post(size: int) -> str:
         environ = EnvironBuilder(app, "/", method="POST").get_environ()
         environ["wsgi.input"] = io.BytesIO(b"x" * size)
         environ["wsgi.input_terminated"] = True
         environ.pop("CONTENT_LENGTH", None)
-        return app.test_client().open(environ).status_code
+        return run_wsgi_app(app, environ)[1]
 
-    assert post(10) == 200
-    assert post(11) == 413
+    assert post(10) == "200 OK"
+    assert post(11) == "413 REQUEST ENTITY TOO LARGE"
 
 
 def test_a_body_too_long_for_any_view_is_not_kept(

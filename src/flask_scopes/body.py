@@ -1,9 +1,8 @@
 """When a response was sent: what follows its body, and closes the unit then.
 
-What is registered with ``Response.call_on_close`` is called when the server closes
-the body, but it does not hear how the sending ended; and it is not called at all if
-the body is passed through to the server as it is (``send_file``). So a body that is
-made while it is sent is followed itself.
+What is registered with ``Response.call_on_close`` does not hear how the sending ended,
+and is not called at all if the body is passed through to the server as it is
+(``send_file``). So the body itself is followed.
 """
 
 from __future__ import annotations
@@ -18,27 +17,25 @@ if t.TYPE_CHECKING:
     from flask import Flask
     from flask import Response
 
+    from .application import Application
     from .unit import Unit
+
+
+def lives_on(home: Application, unit: Unit, response: Response) -> bool:
+    """Whether anything of *unit* may be needed to send *response*."""
+    if response.direct_passthrough:
+        return bool(unit.sent)
+    # All of a sequence is there already; a stream may even ask for more.
+    return response.is_streamed and home.keeps_until_sent()
 
 
 def follow(
     app: Flask, request: contexts.Context, unit: Unit, response: Response
 ) -> None:
     """Let *unit*, which is finished, be closed when *response* was sent."""
-    as_it_is = response.direct_passthrough
-    streamed = response.is_streamed
-    if not (unit.sent or (streamed and not as_it_is)):
-        # Nothing lives on, and nothing of ours runs that could ask for more.
-        unit.close(None)
-        return
     unit.followed = True
-    closing = Closing(app, request, unit)
-    if streamed or as_it_is:
-        body = t.cast("c.Iterable[bytes]", response.response)
-        response.response = Body(body, closing)
-    else:
-        # A sequence stays one: Werkzeug makes a header of its length.
-        response.call_on_close(closing)
+    body = t.cast("c.Iterable[bytes]", response.response)
+    response.response = Body(body, Closing(app, request, unit))
 
 
 class Closing:
@@ -58,17 +55,17 @@ class Closing:
         """What the sending failed with."""
 
     def __call__(self) -> None:
+        """
+        :raises CommitFailed: all was well so far, and a teardown raised one.
+        :raises BaseExceptionGroup: of what the teardowns raised otherwise.
+        """
         if self.unit.closed:
             return
         # Teardowns see the request that they belong to, though Flask has popped it
         # by now, and though this may be another thread.
         error, self.error = self.error, None
         with contexts.inside(self.context, self.request):
-            try:
-                self.unit.close(error)
-            except Exception:
-                # The client has the response: there is nobody else to tell.
-                self.app.logger.exception("An object could not be closed after sending")
+            self.unit.close(error)
 
 
 class Body:
@@ -90,7 +87,8 @@ class Body:
         try:
             return next(self.chunks)
         except StopIteration:
-            # The server has it all. Not everybody who asked for it closes it, too.
+            # Now, while the server has not yet said that this was all: if something
+            # fails, the client sees that the body is cut off.
             self.sent = True
             self.closing()
             raise
@@ -106,4 +104,9 @@ class Body:
             if close is not None:
                 close()
         finally:
-            self.closing()
+            try:
+                self.closing()
+            except Exception:
+                # There is nobody left to tell.
+                app = self.closing.app
+                app.logger.exception("An object could not be closed after sending")

@@ -77,15 +77,20 @@ def finish(app: Flask, request: contexts.Context, response: Response) -> None:
     request.scopes_finished = True
     if unit is None:
         return
-    if unit.is_open():
-        if error is None:
-            error = unit.doomed or _failed_by_status(request, response)
-            if error is not None:
-                restore_session(app, request)
+    if not unit.is_open():
+        return
+    if error is None:
+        error = unit.doomed or _failed_by_status(request, response)
         if error is not None:
-            request.scopes_failed = True
-        _finish(app, unit, error)
-    if not unit.followed and not unit.closed:
+            restore_session(app, request)
+    if error is not None:
+        request.scopes_failed = True
+        if response.status_code < 400:
+            # From the outside it looks like a success.
+            app.logger.info("%s, but rolled back: %r", response.status, error)
+    lives_on = body.lives_on(home, unit, response)
+    _finish(app, unit, error, lives_on)
+    if lives_on:
         body.follow(app, request, unit, response)
 
 
@@ -98,16 +103,21 @@ def _failed_by_status(
     return unit_messages.failed_by_status(status)
 
 
-def _finish(app: Flask, unit: Unit, error: BaseException | None) -> None:
-    try:
-        unit.end(error)
-    except Exception:
-        if error is None:
-            raise
-        # The response says already that the request failed, and why.
-        app.logger.exception("A failed request could not be rolled back cleanly")
+def _finish(
+    app: Flask, unit: Unit, error: BaseException | None, lives_on: bool
+) -> None:
     if error is None:
+        unit.end(None)
+        if not lives_on:
+            unit.close(None)
         call_back(app, unit)
+        return
+    for step in [unit.end] if lives_on else [unit.end, unit.close]:
+        try:
+            step(error)
+        except Exception:
+            # The response says already that the request failed, and why.
+            app.logger.exception("A failed request could not be rolled back cleanly")
 
 
 def call_back(app: Flask, unit: Unit) -> None:
@@ -130,31 +140,23 @@ def fail(app: Flask, request: contexts.Context, error: Exception) -> bool:
     unit = _unit_of(request)
     if unit is None or unit.is_open():
         return False
-    own = isinstance(error, CommitFailed) and unit.error is error.cause
+    own = isinstance(error, CommitFailed)
     if own:
         request.scopes_failed = True
         restore_session(app, request)
-    _close(app, unit, error)
+    _finish(app, unit, error, lives_on=False)
     # Its objects are gone, and error handlers may want some. What those do is
     # another unit, which fails as well: nothing is committed twice.
     contexts.begin_anew(request)
     return own
 
 
-def abandon(app: Flask, request: contexts.Context) -> None:
-    """There will be no response, for what was noted: roll back now."""
+def abandon(app: Flask, request: contexts.Context, error: Exception) -> None:
+    """There will be no response, because of *error*: roll back now."""
     unit = _unit_of(request)
-    error = take_error(request)
-    if unit is not None and unit.is_open():
-        _finish(app, unit, error)
-        _close(app, unit, error)
-
-
-def _close(app: Flask, unit: Unit, error: BaseException | None) -> None:
-    try:
-        unit.close(error)
-    except Exception:
-        app.logger.exception("A failed request could not be rolled back cleanly")
+    take_error(request)
+    if unit is not None:
+        _finish(app, unit, error, lives_on=False)
 
 
 def end(context: contexts.Context, error: BaseException | None) -> None:

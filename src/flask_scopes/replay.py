@@ -72,7 +72,7 @@ class Attempts:
     def __init__(self, environ: WSGIEnvironment, limit: int) -> None:
         self.number = 0
         self.policy: Policy | None = None
-        """Of the view that asked to be retried, in this attempt."""
+        """Of the view that asked to be retried."""
         self.body = Recorded(environ["wsgi.input"], limit)
         self.first: WSGIEnvironment | None = environ
         self.environ = {**environ, "wsgi.input": self.body, _KEY: self}
@@ -80,9 +80,7 @@ class Attempts:
     def next(self) -> WSGIEnvironment:
         """The environ of the next attempt."""
         self.number += 1
-        self.policy = None
         self.body.rewind()
-        self.body.refuses = False
         # Servers and middleware may look at the one that they passed.
         environ, self.first = self.first, None
         if environ is None:
@@ -222,7 +220,7 @@ def again(app: Flask, request: contexts.Context, error: Exception) -> None:
         policy.attempts,
         error,
     )
-    ending.abandon(app, request)
+    ending.abandon(app, request, error)
     raise Replay(attempts) from error
 
 

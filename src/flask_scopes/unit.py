@@ -17,7 +17,39 @@ if t.TYPE_CHECKING:
     from .building import Build
 
 
-class Unit(Store):
+class Committing(Store):
+    """Objects whose teardown commits, or rolls back if there is an error."""
+
+    __slots__ = ("committed",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.committed: list[Build] = []
+        """Those whose teardown found no error, and raised none."""
+
+    def finish(self, build: Build, error: BaseException | None) -> BaseException | None:
+        if build.generator is None:
+            return None
+        failure = finish(build, error)
+        if error is failure is None:
+            self.committed.append(build)
+        return failure
+
+    def report(
+        self, failures: list[tuple[Build, BaseException]], error: BaseException | None
+    ) -> None:
+        ordinary = [
+            (build.recipe, failure)
+            for build, failure in failures
+            if isinstance(failure, Exception)
+        ]
+        if error is None and len(ordinary) == len(failures):
+            committed = [build.recipe for build in self.committed]
+            raise unit_messages.commit_failed(ordinary, committed)
+        super().report(failures, error)
+
+
+class Unit(Committing):
     """The request objects of one unit of work, and how the work stands.
 
     It is *finished* once: what was done is committed, or rolled back. What lives
@@ -30,7 +62,6 @@ class Unit(Store):
         "attaching",
         "callbacks",
         "closed",
-        "committed",
         "doomed",
         "followed",
         "forks",
@@ -48,8 +79,6 @@ class Unit(Store):
         """Why it is going to fail, if somebody has said so."""
         self.callbacks: list[c.Callable[[], object]] = []
         """What is to be called when it has succeeded."""
-        self.committed: list[Build] = []
-        """Those whose teardown found no error, and raised none."""
         self.sent: list[Store] = []
         """The store of what lives until the response was sent, if it is needed."""
         self.followed = False
@@ -67,22 +96,14 @@ class Unit(Store):
     def until_sent(self) -> Store:
         """The store of what lives until the response was sent."""
         if not self.sent:
-            store = Store()
-            store.objects = self.objects
+            store = Committing()
+            store.objects, store.committed = self.objects, self.committed
             # Two threads may come here at once: both take the first.
             self.sent.append(store)
         if self.closed:
             # After appending, as `close` looks after marking: one sees the other.
             self.sent[0].end(None)
         return self.sent[0]
-
-    def finish(self, build: Build, error: BaseException | None) -> BaseException | None:
-        if build.generator is None:
-            return None
-        failure = finish(build, error)
-        if error is failure is None:
-            self.committed.append(build)
-        return failure
 
     def end(self, error: BaseException | None) -> None:
         """Finish: commit, or roll back if there is an *error*.
@@ -96,24 +117,12 @@ class Unit(Store):
             return
         super().end(error)
 
-    def report(
-        self, failures: list[tuple[Build, BaseException]], error: BaseException | None
-    ) -> None:
-        ordinary = [
-            (build.recipe, failure)
-            for build, failure in failures
-            if isinstance(failure, Exception)
-        ]
-        if error is None and len(ordinary) == len(failures):
-            committed = [build.recipe for build in self.committed]
-            raise unit_messages.commit_failed(ordinary, committed)
-        super().report(failures, error)
-
     def close(self, error: BaseException | None) -> None:
         """Tear down what lived until the response was sent. Later calls do nothing.
 
         :param error: what the sending failed with, if it did.
-        :raises BaseExceptionGroup: of what the teardowns raised.
+        :raises CommitFailed: nothing had failed, and a teardown raised one.
+        :raises BaseExceptionGroup: of what the teardowns raised otherwise.
         """
         if self.forks != contexts.forks:
             _inherited.append(self)
