@@ -9,6 +9,7 @@ import flask
 import pytest
 from flask.testing import FlaskClient as Client
 
+from flask_scopes import ClosedError
 from flask_scopes import CommitFailed
 from flask_scopes import OutsideScopeError
 from flask_scopes import Resource
@@ -90,6 +91,22 @@ def test_after_commit_does_not_run_after_a_failure(
         _ = 1 / 0
 
     assert log == []
+
+
+def test_while_a_unit_is_being_finished_it_is_too_late_to_doom_it(
+    app: flask.Flask, scopes: Scopes, log: list[str]
+) -> None:
+    @scopes.request
+    def outbox() -> c.Iterator[None]:
+        yield
+        scopes.after_commit(lambda: log.append("sent"))
+        with pytest.raises(ClosedError, match="too late"):
+            scopes.doom("now")
+
+    with scopes.unit(app):
+        outbox()
+
+    assert log == ["sent"]
 
 
 def test_what_fails_after_the_commit_is_logged_and_undoes_nothing(

@@ -85,6 +85,7 @@ class Context(t.Protocol):
     scopes_error: BaseException
     scopes_failed: bool
     scopes_finished: bool
+    scopes_handled: bool
 
 
 app_context = t.cast("contextvars.ContextVar[Context]", vars(flask.globals)["_cv_app"])

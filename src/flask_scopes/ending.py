@@ -30,15 +30,14 @@ def note(app: Flask, request: contexts.Context, error: Exception) -> None:
     """Remember what an error handler may be about to make a response of. What the
     request has put into its session is dropped, if it has a unit, which fails.
     """
+    request.scopes_handled = True
     status = _status_of(error)
     if status is not None and (status < 400 or status in accepted(request)):
         return
     if not hasattr(request, "scopes_error"):
         request.scopes_error = error
     unit = _unit_of(request)
-    if unit is None:
-        return
-    if unit.is_open():
+    if unit is not None and unit.is_open():
         request.scopes_failed = True
         restore_session(app, request)
 
@@ -75,9 +74,7 @@ def finish(app: Flask, request: contexts.Context, response: Response) -> None:
         # Now, because the body may ask for objects, and somebody has to end them.
         unit = home.unit(contexts.app_context.get())
     request.scopes_finished = True
-    if unit is None:
-        return
-    if not unit.is_open():
+    if unit is None or not unit.is_open():
         return
     if error is None:
         error = unit.doomed or _failed_by_status(request, response)

@@ -130,12 +130,14 @@ class Scopes:
         rolled back, and nothing that was put into the session is saved. The
         response, or the block, goes on as it is.
 
-        :param reason: for the log: the text of the :exc:`UnitFailed` that is raised
-            at each ``yield``.
+        :param reason: the text of the :exc:`UnitFailed` that is raised at each
+            ``yield``; logged, as information, if the status looks like success.
         :raises OutsideScopeError: there is no unit.
         :raises ClosedError: it is already finished.
         """
         unit = current_unit("scopes.doom(...)", self)
+        if not unit.is_open():
+            raise unit_messages.unit_over("scopes.doom(...)")
         unit.doomed = unit.doomed or unit_messages.doomed(reason)
 
     def after_commit(self, function: c.Callable[[], object]) -> None:

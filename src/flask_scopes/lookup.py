@@ -111,7 +111,7 @@ def current_unit(what: str, scopes: object) -> Unit:
 
     :param what: the call that is about it, for the message.
     :raises OutsideScopeError: there is none.
-    :raises ClosedError: it is finished.
+    :raises ClosedError: it is finished. (While it is being finished, it is there.)
     """
     context = contexts.app_context.get(None)
     if context is None or hasattr(contexts.locate(context)[0], "scopes_alone"):

@@ -192,7 +192,12 @@ def refuse_stream(request: contexts.Context, response: Response) -> None:
     :raises RetryError: *response* has one, and its view is to be retried.
     """
     attempts = _attempts_of(request)
-    if attempts is not None and attempts.policy is not None and response.is_streamed:
+    # What Flask makes of an error has such a body as well, and is no view's.
+    if (
+        response.is_streamed
+        and not hasattr(request, "scopes_handled")
+        and (attempts is not None and attempts.policy is not None)
+    ):
         attempts.policy = None
         endpoint = str(request.request.endpoint)
         raise unit_messages.streamed_retry(request.app.view_functions[endpoint])
