@@ -18,9 +18,12 @@ from flask import current_app
 from flask import render_template
 from flask import request
 from pymongo.errors import ConnectionFailure
+from pymongo.errors import PyMongoError
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.routing import BaseConverter
+
+from flask_scopes import CommitFailed
 
 from . import admin
 from . import auth
@@ -57,6 +60,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.after_request(be_careful)
     app.register_error_handler(HTTPException, error_page)
     app.register_error_handler(ConnectionFailure, no_database)
+    app.register_error_handler(CommitFailed, not_kept)
     app.jinja_env.globals.update(
         csrf_token=auth.csrf_token, current_user=current_user, house=house, page=page
     )
@@ -106,3 +110,11 @@ def error_page(error: HTTPException) -> Response:
 def no_database(error: ConnectionFailure) -> Response:
     current_app.logger.error("MongoDB cannot be reached: %s", error)
     return error_page(ServiceUnavailable(retry_after=10))
+
+
+def not_kept(error: CommitFailed) -> Response:
+    """Everything went well but the commit: what was written can be sent again."""
+    current_app.logger.error("A commit failed", exc_info=error)
+    lost, cause = "UnknownTransactionCommitResult", error.cause
+    unknown = isinstance(cause, PyMongoError) and cause.has_error_label(lost)
+    return Response(render_template("not_kept.html", error=error, unknown=unknown), 503)

@@ -1,4 +1,5 @@
-"""`python -m journal`: open the journal on this machine, and close it properly."""
+"""`python -m journal`: open the journal on this machine, and close it properly. With
+`FLASK_DEBUG=1`, its commits can be made to fail."""
 
 import os
 import signal

@@ -22,12 +22,15 @@ from .resources import accounts
 from .resources import audit
 from .resources import current_user
 from .resources import nobody
+from .resources import scopes
+from .resources import transaction
 from .seed import demo
 
 bp = Blueprint("auth", __name__)
 
 
 @bp.route("/", methods=["GET", "POST"])
+@scopes.commit_on(401)  # The trail remembers who was refused.
 def sign_in() -> ResponseReturnValue:
     if request.method == "GET":
         return redirect(after_sign_in()) if current_user() else sign_in_page()
@@ -43,6 +46,7 @@ def sign_in() -> ResponseReturnValue:
 
 
 @bp.route("/register", methods=["GET", "POST"])
+@scopes.retry(3)  # The second of two begins anew, and finds the first one there.
 def register() -> ResponseReturnValue:
     if request.method == "GET":
         return render_template("register.html")
@@ -60,7 +64,8 @@ def register() -> ResponseReturnValue:
     hashed = generate_password_hash(password, current_app.config["PASSWORD_METHOD"])
     row = {"name": name, "email": email, "password": hashed}
     try:  # The unique index decides, so two at the same moment cannot both win.
-        person = accounts().people.insert_one(row).inserted_id
+        people = accounts().people
+        person = people.insert_one(row, session=transaction()).inserted_id
     except DuplicateKeyError:
         problem = "Somebody already registered with this e-mail address."
         return render_template("register.html", problem=problem), 409

@@ -3,6 +3,7 @@
 from bson import ObjectId
 from flask import Blueprint
 from flask import abort
+from flask import current_app
 from flask import redirect
 from flask import render_template
 from flask import request
@@ -10,11 +11,15 @@ from flask import url_for
 from flask.typing import ResponseReturnValue
 
 from .auth import sign_in_first
+from .mail import send
 from .models import MOODS
 from .models import Draft
 from .models import Entry
 from .resources import audit
 from .resources import entries
+from .resources import mongo
+from .resources import scopes
+from .resources import transaction
 
 bp = Blueprint("entries", __name__, url_prefix="/entries")
 bp.before_request(sign_in_first)
@@ -36,6 +41,7 @@ def read(entry_id: ObjectId) -> ResponseReturnValue:
 
 
 @bp.route("/new", methods=["GET", "POST"])
+@scopes.retry(3)  # Two at once change the same number: one begins anew.
 def write() -> ResponseReturnValue:
     if request.method == "GET":
         return form(Draft())
@@ -44,10 +50,15 @@ def write() -> ResponseReturnValue:
         return form(draft, draft.problem), 422
     entry_id = entries().add(draft)
     audit().note("wrote an entry")
+    to, title = entries().owner.email, draft.title or "A page without a title"
+    scopes.after_commit(lambda: send(to, "You wrote an entry", f"{title}: it is kept."))
+    if current_app.debug and "fail" in request.form:
+        spoil_commit()
     return redirect(url_for(".read", entry_id=entry_id))
 
 
 @bp.route("/<id:entry_id>/edit", methods=["GET", "POST"])
+@scopes.retry(3)
 def edit(entry_id: ObjectId) -> ResponseReturnValue:
     entry = mine(entry_id)
     if request.method == "GET":
@@ -62,6 +73,7 @@ def edit(entry_id: ObjectId) -> ResponseReturnValue:
 
 
 @bp.route("/<id:entry_id>/delete", methods=["GET", "POST"])
+@scopes.retry(3)
 def delete(entry_id: ObjectId) -> ResponseReturnValue:
     entry = mine(entry_id)
     if request.method == "GET":
@@ -70,6 +82,12 @@ def delete(entry_id: ObjectId) -> ResponseReturnValue:
         abort(404)
     audit().note("deleted an entry")
     return redirect(url_for(".index"))
+
+
+def spoil_commit() -> None:
+    """Let MongoDB end the transaction, as it does when another server takes over. It
+    will refuse the commit: nothing is pretended."""
+    mongo().admin.command("killSessions", [transaction().session_id])
 
 
 def mine(entry_id: ObjectId) -> Entry:

@@ -11,6 +11,7 @@ from itertools import count
 from typing import Any
 
 from bson import ObjectId
+from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
 Document = dict[str, Any]
@@ -25,10 +26,12 @@ class User:
     name: str
     email: str
     admin: bool = False
+    entries: int = 0
 
     @classmethod
     def from_row(cls, row: Document) -> "User":
-        return cls(row["_id"], row["name"], row["email"], row.get("admin", False))
+        admin, entries = row.get("admin", False), row.get("entries", 0)
+        return cls(row["_id"], row["name"], row["email"], admin, entries)
 
 
 @dataclass(frozen=True)
@@ -71,14 +74,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Entries:
-    """The entries of one person: each query asks for the owner as well."""
+    """The entries of one person: each query asks for the owner as well. How many there
+    are is counted on the person, in the same transaction."""
 
     rows: Collection[Document]
-    owner: ObjectId
+    people: Collection[Document]
+    owner: User
+    transaction: ClientSession
 
     def latest(self, words: str = "", page: int = 1) -> tuple[list[Entry], bool]:
         """One page, newest first, and whether there are older ones."""
-        query: Document = {"owner": self.owner}
+        query: Document = {"owner": self.owner.id}
         if words:
             like = {"$regex": re.escape(words), "$options": "i"}
             query["$or"] = [{"title": like}, {"text": like}]
@@ -87,32 +93,44 @@ class Entries:
         return [Entry.from_row(row) for row in found[:PER_PAGE]], len(found) > PER_PAGE
 
     def get(self, entry_id: ObjectId) -> Entry | None:
-        row = self.rows.find_one({"_id": entry_id, "owner": self.owner})
+        row = self.rows.find_one(self.mine(entry_id))
         return Entry.from_row(row) if row else None
 
     def add(self, draft: Draft) -> ObjectId:
-        row = {**vars(draft), "owner": self.owner, "written": datetime.now(UTC)}
-        return ObjectId(self.rows.insert_one(row).inserted_id)
+        row = {**vars(draft), "owner": self.owner.id, "written": datetime.now(UTC)}
+        done = self.rows.insert_one(row, session=self.transaction)
+        self.tally(1)
+        return ObjectId(done.inserted_id)
 
     def change(self, entry_id: ObjectId, draft: Draft) -> bool:
-        mine = {"_id": entry_id, "owner": self.owner}
-        return self.rows.update_one(mine, {"$set": vars(draft)}).matched_count == 1
+        mine, new = self.mine(entry_id), {"$set": vars(draft)}
+        done = self.rows.update_one(mine, new, session=self.transaction)
+        return done.matched_count == 1
 
     def remove(self, entry_id: ObjectId) -> bool:
-        mine = {"_id": entry_id, "owner": self.owner}
-        return self.rows.delete_one(mine).deleted_count == 1
+        done = self.rows.delete_one(self.mine(entry_id), session=self.transaction)
+        self.tally(-done.deleted_count)
+        return done.deleted_count == 1
+
+    def mine(self, entry_id: ObjectId) -> Document:
+        return {"_id": entry_id, "owner": self.owner.id}
+
+    def tally(self, more: int) -> None:
+        me, change = {"_id": self.owner.id}, {"$inc": {"entries": more}}
+        self.people.update_one(me, change, session=self.transaction)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Audit:
     """Lines about what somebody did, never about what they wrote."""
 
+    trail: Collection[Document]
     who: str
-    lines: list[Document] = field(default_factory=list)
+    transaction: ClientSession
 
     def note(self, what: str, who: str | None = None) -> None:
         line = {"at": datetime.now(UTC), "who": who or self.who, "what": what}
-        self.lines.append(line)
+        self.trail.insert_one(line, session=self.transaction)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 There are two lifetimes. An *application* object is built once, shared by every
 thread and closed by `scopes.close(app)`, which `__main__.py` calls at the end. A
-*request* object is built at its first call in a request and gone before the next.
+*request* object is built at its first call in a request and finished before the
+answer leaves: what it did is kept if the request succeeded, and undone if it did not.
 
 There is nothing else to learn: import what you need and call it where you need it.
 
@@ -20,6 +21,7 @@ from flask import abort
 from flask import current_app
 from flask import session
 from pymongo import MongoClient
+from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from werkzeug.security import generate_password_hash
 
@@ -88,6 +90,14 @@ def house() -> House:
 
 
 @scopes.request
+def transaction() -> Iterator[ClientSession]:
+    """What this request writes, in whichever database: all of it is kept, or none.
+    A request that writes nothing asks MongoDB nothing."""
+    with mongo().start_session() as client, client.start_transaction():
+        yield client
+
+
+@scopes.request
 def accounts() -> Database[Document]:
     """The database that knows who people are."""
     return mongo()[current_app.config["DB_PREFIX"] + "accounts"]
@@ -118,21 +128,14 @@ def current_user() -> User | None:
 def entries() -> Entries:
     """The entries of the person who is asking. There is no way to anybody else's."""
     user = current_user() or abort(401)
-    return Entries(journal().entries, owner=user.id)
+    return Entries(journal().entries, accounts().people, user, transaction())
 
 
 @scopes.request
-def audit() -> Iterator[Audit]:
-    """What this request did, written down in one go before the answer leaves. A
-    request that was refused is remembered, too: hence the `finally`."""
-    trail = events().trail
+def audit() -> Audit:
+    """The trail of what happened: it tells of what was kept, and of nothing else."""
     user = current_user()
-    notes = Audit(who=user.name if user else "A visitor")
-    try:
-        yield notes
-    finally:
-        if notes.lines:
-            trail.insert_many(notes.lines)
+    return Audit(events().trail, user.name if user else "A visitor", transaction())
 
 
 @scopes.request

@@ -46,6 +46,7 @@ def seed(person: Document, people: Rows[Document], entries: Rows[Document]) -> N
         "name": person["name"],
         "admin": person.get("admin", False),
         "password": generate_password_hash(demo()["password"], method),
+        "entries": len(person["entries"]),
     }
     found = people.find_one_and_update(
         {"email": person["email"]},

@@ -114,9 +114,9 @@ class Scopes:
         return resource(Scope.REQUEST, factory, self)
 
     def commit_on(self, *statuses: int) -> c.Callable[[View], View]:
-        """Decorate a view whose work is to be kept although it answers with one of
-        these *statuses*, returned or raised (``abort(401)``). It counts from when
-        the view is called until the end of that request.
+        """Decorate a view, below its route, whose work is to be kept although it
+        answers with one of these *statuses*, returned or raised (``abort(401)``).
+        It counts from when the view is called until the end of that request.
 
         :param statuses: from 400 to 599.
         :raises SetupError: there are none, or others.
@@ -171,9 +171,10 @@ class Scopes:
         on: type[Exception] | tuple[type[Exception], ...] = (),
         max_body: int = 1024 * 1024,
     ) -> c.Callable[[View], View]:
-        """Decorate a view whose request is to begin anew when its unit failed with a
-        conflict that may pass: with a fresh context and session, the same body, and
-        after a short pause. Nothing of the attempt that failed is kept or sent.
+        """Decorate a view, below its route, whose request is to begin anew when its
+        unit failed with a conflict that may pass: with a fresh context and session,
+        the same body, and after a short pause. Nothing of the attempt that failed is
+        kept or sent.
 
         A conflict is what the driver labels as one (PyMongo, psycopg and others by
         their SQLSTATE, sqlite3), or *on*. If the last attempt fails as well, its

@@ -224,8 +224,10 @@ def own_unit(body: str) -> str:
 
 def in_short(error: Exception) -> str:
     """As much of *error* as fits on a line."""
-    first = str(error).partition("\n")[0][:200]
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+    text = str(error)
+    first = text.partition("\n")[0][:200]
+    more = "" if first == text else " ..."
+    return f"{type(error).__name__}: {first}{more}" if text else type(error).__name__
 
 
 def _call(recipe: Described) -> str:

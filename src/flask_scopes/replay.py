@@ -21,6 +21,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from . import contexts
 from . import ending
 from . import unit_messages
+from .errors import CommitFailed
+from .messages import in_short
 from .transient import is_transient
 
 if t.TYPE_CHECKING:
@@ -219,11 +221,12 @@ def again(app: Flask, request: contexts.Context, error: Exception) -> None:
         attempts.policy = None
         error.add_note(f"This was attempt {attempts.number} of {policy.attempts}.")
         return
+    cause = error.cause if isinstance(error, CommitFailed) else error
     app.logger.info(
-        "Attempt %d of %d failed, and the request begins anew: %r",
+        "Attempt %d of %d failed, and the request begins anew: %s",
         attempts.number,
         policy.attempts,
-        error,
+        in_short(cause),
     )
     ending.abandon(app, request, error)
     raise Replay(attempts) from error
