@@ -34,7 +34,6 @@ _NO_REQUEST = ("Working outside of request context", "There is no request in thi
 class Member(t.Protocol):
     """What an app is set up with: :class:`~flask_scopes.Scopes`."""
 
-    keeps_until_sent: bool
     longest_body: int
 
 
@@ -99,13 +98,23 @@ class ApplicationStore(Store):
 class Application:
     """What one Flask app keeps in ``app.extensions["scopes"]``; lives as long."""
 
-    __slots__ = ("__weakref__", "app", "members", "replays", "stores", "units")
+    __slots__ = (
+        "__weakref__",
+        "app",
+        "keeps_until_sent",
+        "members",
+        "replays",
+        "stores",
+        "units",
+    )
 
     def __init__(self, app: Flask) -> None:
         # Weak, because the app holds us.
         self.app = weakref.ref(app)
         self.members: set[Member] = set()
         """The :class:`~flask_scopes.Scopes` that may be used with this app."""
+        self.keeps_until_sent = False
+        """Whether any object may have to live until a response was sent."""
         self.replays = False
         """Whether views may be retried."""
         self.stores: dict[int, ApplicationStore] = {}
@@ -149,10 +158,6 @@ class Application:
             context.scopes_unit = unit
             contexts.attach(context, unit, shortcut=False)
         return unit
-
-    def keeps_until_sent(self) -> bool:
-        """Whether any object may have to live until a response was sent."""
-        return any(member.keeps_until_sent for member in self.members)
 
     def longest_body(self) -> int:
         """How much of a request's body any view wants to be kept, in bytes."""

@@ -21,12 +21,12 @@ if t.TYPE_CHECKING:
     from .unit import Unit
 
 
-def lives_on(home: Application, unit: Unit, response: Response) -> bool:
+def lives_on(unit: Unit, response: Response, home: Application) -> bool:
     """Whether anything of *unit* may be needed to send *response*."""
     if response.direct_passthrough:
         return bool(unit.sent)
     # All of a sequence is there already; a stream may even ask for more.
-    return response.is_streamed and home.keeps_until_sent()
+    return response.is_streamed and home.keeps_until_sent
 
 
 def follow(

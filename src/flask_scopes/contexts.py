@@ -101,18 +101,19 @@ innermost_request = _request_context or app_context
 
 _request_class: t.Any = vars(flask.ctx).get("RequestContext", flask.ctx.AppContext)
 # Since Flask 3.1.3 `session` is a property, which notes that it was asked for.
-_SESSION = "_session" if hasattr(_request_class, "session") else "session"
+SESSION = "_session" if hasattr(_request_class, "session") else "session"
+"""The attribute of a request with its session."""
 
 
 def session_of(request: Context) -> SessionMixin | None:
     """The session of *request*, without noting that it was asked for."""
-    session: SessionMixin | None = getattr(request, _SESSION, None)
+    session: SessionMixin | None = getattr(request, SESSION, None)
     return session
 
 
 def swap_session(request: Context, session: SessionMixin) -> None:
     """Let ``flask.session`` be *session* from now on."""
-    setattr(request, _SESSION, session)
+    setattr(request, SESSION, session)
 
 
 @contextlib.contextmanager

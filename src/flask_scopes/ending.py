@@ -62,20 +62,36 @@ def accepted(request: contexts.Context) -> frozenset[int]:
     return getattr(request, "scopes_accepts", frozenset())
 
 
-def finish(app: Flask, request: contexts.Context, response: Response) -> None:
-    """Finish the unit of *request*, if it has begun one: *response* is complete.
-
-    :raises CommitFailed: it should have succeeded, and could not be finished.
+def unit_to_finish(
+    app: Flask, request: contexts.Context, response: Response
+) -> Unit | None:
+    """The unit of *request*, whose *response* is complete, if it has begun one: from
+    now on it cannot begin any.
     """
     home: Application = app.extensions["scopes"]
+    if not (home.units or home.keeps_until_sent or hasattr(request, "scopes_error")):
+        # Mostly, and quickly.
+        request.scopes_finished = True
+        return None
     unit = _unit_of(request)
-    error = take_error(request)
-    if unit is None and response.is_streamed and home.keeps_until_sent():
+    if unit is None and response.is_streamed and home.keeps_until_sent:
         # Now, because the body may ask for objects, and somebody has to end them.
         unit = home.unit(contexts.app_context.get())
     request.scopes_finished = True
     if unit is None or not unit.is_open():
-        return
+        take_error(request)
+        return None
+    return unit
+
+
+def finish(
+    app: Flask, request: contexts.Context, unit: Unit, response: Response
+) -> None:
+    """Finish *unit*, of *request*, whose *response* is complete.
+
+    :raises CommitFailed: it should have succeeded, and could not be finished.
+    """
+    error = take_error(request)
     if error is None:
         error = unit.doomed or _failed_by_status(request, response)
         if error is not None:
@@ -85,7 +101,7 @@ def finish(app: Flask, request: contexts.Context, response: Response) -> None:
         if response.status_code < 400:
             # From the outside it looks like a success.
             app.logger.info("%s, but rolled back: %r", response.status, error)
-    lives_on = body.lives_on(home, unit, response)
+    lives_on = body.lives_on(unit, response, app.extensions["scopes"])
     _finish(app, unit, error, lives_on)
     if lives_on:
         body.follow(app, request, unit, response)

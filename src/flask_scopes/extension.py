@@ -66,7 +66,7 @@ class Scopes:
             raise unit_messages.known_app(app.name)
         home.members.add(self)
         self.applications.add(home)
-        self._allow_replays()
+        self._tell()
 
     @t.overload
     def application(
@@ -110,6 +110,7 @@ class Scopes:
             if until != "sent":
                 raise unit_messages.bad_until(until)
             self.keeps_until_sent = True
+            self._tell()
             return functools.partial(resource, Scope.SENT, owner=self)
         return resource(Scope.REQUEST, factory, self)
 
@@ -192,12 +193,13 @@ class Scopes:
         if problem:
             raise unit_messages.bad_retry(problem)
         self.longest_body = max(self.longest_body, max_body)
-        self._allow_replays()
+        self._tell()
         return views.before_view(lambda: replay.begin(policy))
 
-    def _allow_replays(self) -> None:
-        """Only where a view wants it: all the others need not pay for it."""
+    def _tell(self) -> None:
+        """Let the apps know what they have to care for. The others need not pay."""
         for home in list(self.applications):
+            home.keeps_until_sent |= self.keeps_until_sent
             app = home.app()
             if self.longest_body and not home.replays and app is not None:
                 home.replays = True

@@ -64,7 +64,7 @@ def _wrap_teardown(
         except BaseException as error:
             _end(context, error)
             raise
-        if units or hasattr(context, "scopes_unit"):
+        if units:
             passed = kwargs.get("exc", args[-1] if args else None)
             if passed is None and sys.exc_info()[1] is not None:
                 passed = _of_command()

@@ -23,6 +23,11 @@ if t.TYPE_CHECKING:
     from flask.sessions import SessionMixin
 
 
+# Every request comes by here twice: looked up once.
+_current_request = contexts.innermost_request.get
+_SESSION = contexts.SESSION
+
+
 def watch(app: Flask) -> None:
     """See to it that the interface of *app* finishes the unit: another extension
     may have assigned its own meanwhile.
@@ -46,26 +51,30 @@ class Interface:
         return self._inner.open_session(app, request)
 
     def is_null_session(self, obj: object) -> bool:
-        return not _is_current(obj) and self._inner.is_null_session(obj)
+        request = _current_request(None)
+        if request is not None and getattr(request, _SESSION, None) is obj:
+            return False
+        return self._inner.is_null_session(obj)
 
     def save_session(
         self, app: Flask, session: SessionMixin, response: Response
     ) -> None:
         inner = self._inner
-        request = contexts.innermost_request.get(None)
-        if request is None or not _is_current(session):
+        request = _current_request(None)
+        if request is None or getattr(request, _SESSION, None) is not session:
             # By hand, or by a test client's `session_transaction`.
             inner.save_session(app, session, response)
             return
-        if contexts.unit_of(request) is not None:
+        unit = ending.unit_to_finish(app, request, response)
+        if unit is not None:
             replay.refuse_stream(request, response)
             _rehearse(app, inner, session)
-        ending.finish(app, request, response)
-        # Another one, if that was restored.
-        session = t.cast("SessionMixin", contexts.session_of(request))
+            ending.finish(app, request, unit, response)
+            # Another one, if that was restored.
+            session = getattr(request, _SESSION)
         if inner.is_null_session(session):
             return
-        if not hasattr(request, "scopes_failed") or session.modified:
+        if session.modified or not hasattr(request, "scopes_failed"):
             inner.save_session(app, session, response)
         elif session.accessed:
             # As Flask does when it saves: the response depends on who asks.
@@ -87,12 +96,6 @@ class Interface:
 
     def __repr__(self) -> str:
         return repr(self._inner)
-
-
-def _is_current(session: object) -> bool:
-    """Whether *session* is that of the request that is handled now."""
-    request = contexts.innermost_request.get(None)
-    return request is not None and contexts.session_of(request) is session
 
 
 def _rehearse(app: Flask, inner: SessionInterface, session: SessionMixin) -> None:
