@@ -421,3 +421,67 @@ def test_an_unfinished_request_is_finished_when_flask_tears_it_down(
         failing()
 
     assert log == ["committed", "rolled back: UnitFailed", "rolled back: OSError"]
+
+
+def test_a_base_exception_that_the_app_hides_from_teardown(
+    app: flask.Flask, client: Client, work: Work, log: list[str]
+) -> None:
+    class Timeout(BaseException):
+        """As a server raises in a worker."""
+
+    app.should_ignore_error = lambda error: True  # type: ignore[method-assign]  # of it
+
+    @app.get("/")
+    def index() -> str:
+        work()
+        raise Timeout
+
+    with pytest.raises(Timeout):
+        client.get("/")
+    assert log == ["rolled back: Timeout"]
+
+
+def test_an_extension_that_handles_errors_itself(
+    app: flask.Flask, client: Client, work: Work, log: list[str]
+) -> None:
+    """As Flask-RESTful does, which puts its own methods on the app."""
+
+    def handle(e: Exception) -> flask.Response:
+        return flask.Response("fine")
+
+    app.handle_user_exception = handle  # type: ignore[method-assign]  # as it does
+    app.handle_exception = handle  # type: ignore[method-assign]  # as it does
+
+    @app.get("/")
+    def index() -> str:
+        work()
+        raise LookupError
+
+    assert client.get("/").text == "fine"
+    assert log == ["rolled back: LookupError"]
+
+
+def test_a_failed_commit_of_another_unit_after_the_requests_own(
+    app: flask.Flask,
+    client: Client,
+    scopes: Scopes,
+    work: Work,
+    failing: Resource[[], None],
+    log: list[str],
+) -> None:
+    """What was kept is not said to be lost."""
+
+    def receiver(sender: object, response: flask.Response) -> None:
+        if response.status_code == 200:
+            with scopes.unit():
+                failing()
+
+    @app.errorhandler(CommitFailed)
+    def handle(error: CommitFailed) -> str:
+        return "nothing was kept"
+
+    flask.request_finished.connect(receiver, app)
+    app.add_url_rule("/", view_func=lambda: str(work()))
+
+    assert client.get("/").status_code == 500
+    assert log == ["committed"]

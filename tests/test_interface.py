@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import collections.abc as c
+import copy
 import json
+import pickle
 import typing as t
 
 import flask
@@ -298,3 +300,158 @@ def test_a_store_that_is_down_when_the_session_is_to_be_restored(
     assert response.status_code == 409
     assert "Set-Cookie" not in response.headers
     assert "no store" in caplog.text
+
+
+def test_a_session_that_is_saved_by_hand_does_not_end_the_request(
+    app: flask.Flask, client: Client, work: Resource[[], None], log: list[str]
+) -> None:
+    @app.get("/")
+    def index() -> str:
+        work()
+        session = t.cast(t.Any, flask.session)._get_current_object()
+        app.session_interface.save_session(app, session, flask.Response())
+        assert not log
+        work()
+        return "ok"
+
+    assert client.get("/").text == "ok"
+    assert log == ["committed"]
+
+
+def test_who_asks_in_a_view_hears_the_truth_about_a_null_session(
+    scopes: Scopes, work: Resource[[], None]
+) -> None:
+    app = flask.Flask("keyless")
+    scopes.init_app(app)
+
+    @app.get("/")
+    def index() -> str:
+        work()
+        session = t.cast(t.Any, flask.session)._get_current_object()
+        return str(app.session_interface.is_null_session(session))
+
+    assert app.test_client().get("/").text == "True"
+
+
+def test_another_app_may_be_given_the_interface(
+    app: flask.Flask, client: Client, work: Resource[[], None]
+) -> None:
+    other = flask.Flask("other")
+    other.secret_key = "k"
+    other.session_interface = app.session_interface
+
+    @other.get("/")
+    def index() -> str:
+        flask.session["seen"] = True
+        return "ok"
+
+    assert "Set-Cookie" in other.test_client().get("/").headers
+
+
+def test_a_subclass_may_write_what_is_not_in_the_session(
+    app: flask.Flask, client: Client, work: Resource[[], None], log: list[str]
+) -> None:
+    class Converting(SecureCookieSessionInterface):
+        def save_session(self, app: t.Any, session: t.Any, response: t.Any) -> None:
+            session["value"] = str(type(session["value"]))
+            super().save_session(app, session, response)
+
+    app.session_interface = Converting()
+
+    @app.get("/")
+    def index() -> str:
+        work()
+        flask.session["value"] = object()
+        return "ok"
+
+    assert client.get("/").status_code == 200
+    assert log == ["committed"]
+
+
+def test_a_change_that_nobody_noticed_is_dropped_as_well(
+    app: flask.Flask, client: Client, work: Resource[[], None]
+) -> None:
+    @app.errorhandler(409)
+    def handle(error: Exception) -> str:
+        flask.flash("No.")
+        return "told"
+
+    @app.get("/<what>")
+    def index(what: str) -> str:
+        work()
+        flask.session.setdefault("cart", []).append(what)
+        if what == "bad":
+            flask.abort(409)
+        return "ok"
+
+    client.get("/good")
+    assert client.get("/bad").text == "told"
+    with client.session_transaction() as session:
+        assert session["cart"] == ["good"]
+        assert "_flashes" in session
+
+
+def test_a_session_that_is_a_plain_dict(
+    app: flask.Flask, client: Client, work: Resource[[], None]
+) -> None:
+    class Plain(SessionInterface):
+        saved: t.ClassVar[list[t.Any]] = []
+
+        def open_session(self, app: t.Any, request: t.Any) -> t.Any:
+            return {}
+
+        def save_session(self, app: t.Any, session: t.Any, response: t.Any) -> None:
+            self.saved.append(session)
+
+    class Session(dict[str, t.Any]):
+        """Flask 3.1.3 notes on it that it was used."""
+
+    app.session_interface = interface = Plain()
+    interface.open_session = lambda *args: Session()  # type: ignore[method-assign]  # its own
+
+    @app.get("/")
+    def index() -> t.Any:
+        work()
+        flask.session["seen"] = True
+        return "no", 409
+
+    assert client.get("/").status_code == 409
+    assert interface.saved == [{}]
+
+
+def test_an_app_that_makes_its_own_page_of_a_failed_commit(
+    scopes: Scopes, work: Resource[[], None], refused: Resource[[], None]
+) -> None:
+    class Own(flask.Flask):
+        def full_dispatch_request(self, *args: t.Any) -> flask.Response:
+            try:
+                return super().full_dispatch_request(*args)
+            except CommitFailed:
+                finalize: t.Any = self.finalize_request
+                return t.cast(flask.Response, finalize(*args, "own page"))
+
+    app = Own("own")
+    app.secret_key = "k"
+    scopes.init_app(app)
+
+    @app.get("/")
+    def index() -> str:
+        flask.session["seen"] = True
+        refused()
+        return "ok"
+
+    response = app.test_client().get("/")
+
+    assert response.text == "own page"
+    assert "Set-Cookie" not in response.headers
+
+
+def test_the_interface_can_be_copied(app: flask.Flask) -> None:
+    interface = app.session_interface
+    for made in (
+        copy.copy(interface),
+        copy.deepcopy(interface),
+        pickle.loads(pickle.dumps(interface)),
+    ):
+        assert isinstance(made, SecureCookieSessionInterface)
+        assert made.get_cookie_name(app) == "session"

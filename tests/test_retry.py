@@ -8,6 +8,7 @@ import sqlite3
 import typing as t
 
 import flask
+import flask.sessions
 import flask.testing
 import pytest
 from flask.testing import EnvironBuilder
@@ -512,3 +513,95 @@ def test_what_retry_takes(
         scopes.retry(*arguments, **keywords)
     with pytest.raises(SetupError, match="not a number of attempts"):
         t.cast(t.Any, scopes).retry(lambda: "a view")
+
+
+@pytest.mark.parametrize("where", ["another resource", "store", "receiver"])
+def test_what_was_kept_in_part_is_not_tried_again(
+    app: flask.Flask,
+    client: Client,
+    scopes: Scopes,
+    work: Resource[[], str],
+    log: list[str],
+    where: str,
+) -> None:
+    """Or it would be done twice."""
+
+    @scopes.request
+    def refuses() -> c.Iterator[None]:
+        yield
+        raise Conflict("in the second database")
+
+    class Store(flask.sessions.SecureCookieSessionInterface):
+        def save_session(self, *args: t.Any) -> None:
+            if where == "store" and log == ["committed"]:
+                raise Conflict("in the store")
+
+    app.session_interface = Store()
+
+    def receiver(sender: object, response: flask.Response) -> None:
+        if where == "receiver" and response.status_code == 200:
+            raise Conflict("in a receiver")
+
+    flask.request_finished.connect(receiver, app)
+    errors: list[BaseException] = []
+
+    @app.errorhandler(500)
+    def handle(error: t.Any) -> str:
+        errors.append(error.original_exception)
+        return "sorry"
+
+    @app.get("/")
+    @scopes.retry(3, on=Conflict)
+    def index() -> str:
+        if where == "another resource":
+            refuses()
+        return work()
+
+    assert client.get("/").text == "sorry"
+    assert log == ["committed"]
+    assert "attempt 1 of 3, the last" in str(errors[0].__notes__)
+
+
+def test_an_app_that_is_called_with_the_environ_of_the_one_around_it(
+    scopes: Scopes, conflict: Refuse
+) -> None:
+    outer, inner = flask.Flask("outer"), flask.Flask("inner")
+    scopes.init_app(inner)
+    scopes.init_app(outer)
+
+    @inner.post("/")
+    @scopes.retry(2, on=LookupError)
+    def view() -> bytes:
+        return flask.request.get_data()
+
+    @outer.post("/")
+    @scopes.retry(3, on=Conflict)
+    def passes_on() -> t.Any:
+        answer = run_wsgi_app(inner, flask.request.environ)[0]
+        conflict()
+        return b"".join(answer)
+
+    assert outer.test_client().post("/", data=b"hello").data == b"hello"
+
+
+def test_the_input_of_a_request_without_a_body_is_the_servers_own(
+    app: flask.Flask, scopes: Scopes
+) -> None:
+    """A websocket server has its connection there."""
+
+    class Input(io.BytesIO):
+        raw = "the connection"
+
+    @app.route("/", methods=["GET", "POST"])
+    @scopes.retry(2)
+    def index() -> str:
+        stream: t.Any = flask.request.environ["wsgi.input"]
+        return f"{type(stream).__name__} with {stream.raw}"
+
+    for method, sent in (("GET", "Input"), ("POST", "Recorded")):
+        environ = EnvironBuilder(app, "/", method=method).get_environ()
+        environ["wsgi.input"] = Input(b"body")
+        if method == "POST":
+            environ["CONTENT_LENGTH"] = "4"
+        body = run_wsgi_app(app, environ)[0]
+        assert b"".join(body).decode() == f"{sent} with the connection"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections.abc as c
+import os
+import pathlib
 import threading
 
 import flask
@@ -241,3 +243,31 @@ def test_a_command_is_finished_at_its_end_and_fails_on_an_exception(
     assert log == ["import committed", "after the import"]
     assert isinstance(runner.invoke(args=["break"]).exception, ValueError)
     assert log[2:] == ["break rolled back"]
+
+
+def test_an_async_function_after_the_commit(
+    app: flask.Flask, scopes: Scopes, log: list[str]
+) -> None:
+    async def mail() -> None:
+        log.append("mail")
+
+    with scopes.unit(app):
+        scopes.after_commit(mail)
+
+    assert log == ["mail"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_process_that_is_forked_in_the_middle_calls_nothing(
+    app: flask.Flask, scopes: Scopes, tmp_path: pathlib.Path
+) -> None:
+    calls = tmp_path / "calls"
+    calls.mkdir()
+    with scopes.unit(app):
+        scopes.after_commit(lambda: (calls / str(os.getpid())).touch())
+        child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    assert [path.name for path in calls.iterdir()] == [str(os.getpid())]

@@ -193,16 +193,18 @@ def test_whatever_the_body_is(
             response.call_on_close(lambda: log.append("call_on_close"))
         return response
 
+    all_there = {"list", "passed list", "empty"}
     headers: dict[str, str] = {}
 
     def start_response(status: str, given: t.Any, *args: object) -> t.Any:
         headers.update(given)
 
     body: t.Any = app.wsgi_app(environ(app, method=method), start_response)
+    close = getattr(body, "close", list)
     # What is all there needs nothing to be sent.
-    assert log == (["open", "closed"] if how in {"list", "empty"} else ["open"])
+    assert log == (["open", "closed"] if how in all_there else ["open"])
     sent = b"".join(body)
-    body.close()
+    close()
 
     assert sent == (b"" if method == "HEAD" or how == "empty" else b"data")
     assert log.count("closed") == 1
@@ -284,7 +286,7 @@ def test_in_a_unit_that_failed_it_sees_the_failure(
             raise LookupError
         return "no", 409 if how == "status" else 200
 
-    client.get("/")
+    client.get("/").get_data()
 
     ends = {"status": "UnitFailed", "error": "LookupError", "commit": "OSError"}
     assert log == ["open", f"closed: {ends[how]}"]
@@ -479,3 +481,44 @@ def test_a_dropped_body_says_so(
 
     assert "went away" in str(errors[0])
     assert errors[0].status is None
+
+
+@pytest.mark.parametrize("how", ["commit", "conflict"])
+def test_a_response_that_is_not_sent_is_closed(
+    app: flask.Flask, client: Client, scopes: Scopes, log: list[str], how: str
+) -> None:
+    """It may hold a file."""
+
+    @scopes.request
+    def refuses() -> c.Iterator[None]:
+        yield
+        raise OSError
+
+    @app.get("/")
+    def index() -> flask.Response:
+        refuses()
+        response = flask.Response("all")
+        response.call_on_close(lambda: log.append("response closed"))
+        if how == "conflict":
+            response.call_on_close(lambda: 1 // 0)
+        return response
+
+    assert client.get("/").status_code == 500
+    assert log == ["response closed"]
+
+
+def test_an_error_page_that_is_streamed(
+    app: flask.Flask, client: Client, reader: Reader, log: list[str]
+) -> None:
+    @app.errorhandler(500)
+    def handle(error: Exception) -> flask.Response:
+        def body() -> c.Iterator[str]:
+            reader().append("used")
+            yield "sorry"
+
+        return flask.Response(flask.stream_with_context(body()), status=500)
+
+    app.add_url_rule("/", view_func=lambda: str(1 // 0))
+
+    assert client.get("/").text == "sorry"
+    assert log == ["open", "used", "closed: ZeroDivisionError"]

@@ -22,10 +22,12 @@ if t.TYPE_CHECKING:
 
 
 def lives_on(unit: Unit, response: Response, home: Application) -> bool:
-    """Whether anything of *unit* may be needed to send *response*."""
+    """Whether anything of *unit* may be needed to send *response*: not if all of
+    that is there already.
+    """
     if response.direct_passthrough:
-        return bool(unit.sent)
-    # All of a sequence is there already; a stream may even ask for more.
+        return bool(unit.sent) and response.is_streamed
+    # Such a body may even ask for more.
     return response.is_streamed and home.keeps_until_sent
 
 
@@ -36,6 +38,14 @@ def follow(
     unit.followed = True
     body = t.cast("c.Iterable[bytes]", response.response)
     response.response = Body(body, Closing(app, request, unit))
+
+
+def drop(app: Flask, response: Response) -> None:
+    """Close *response*, which will not be sent: it may hold a file, or more."""
+    try:
+        response.close()
+    except Exception:
+        app.logger.exception("A response that is not sent could not be closed")
 
 
 class Closing:

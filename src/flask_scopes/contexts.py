@@ -86,6 +86,8 @@ class Context(t.Protocol):
     scopes_failed: bool
     scopes_finished: bool
     scopes_handled: bool
+    scopes_kept: bool
+    scopes_refused: BaseException
 
 
 app_context = t.cast("contextvars.ContextVar[Context]", vars(flask.globals)["_cv_app"])

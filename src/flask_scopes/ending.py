@@ -102,7 +102,16 @@ def finish(
             # From the outside it looks like a success.
             app.logger.info("%s, but rolled back: %r", response.status, error)
     lives_on = body.lives_on(unit, response, app.extensions["scopes"])
-    _finish(app, unit, error, lives_on)
+    try:
+        _finish(app, unit, error, lives_on)
+    except CommitFailed as refused:
+        request.scopes_refused = refused
+        request.scopes_failed = True
+        restore_session(app, request)
+        raise
+    finally:
+        if unit.committed or unit.error is None:
+            request.scopes_kept = True
     if lives_on:
         body.follow(app, request, unit, response)
 
@@ -135,11 +144,12 @@ def _finish(
 
 def call_back(app: Flask, unit: Unit) -> None:
     """Call what was to be called after *unit* succeeded, each in its own unit."""
-    while unit.callbacks:
+    # (In a process that was forked in the middle of it, it is still open.)
+    while unit.state is State.CLOSED and unit.callbacks:
         function = unit.callbacks.pop(0)
         try:
             with app.app_context():
-                function()
+                app.ensure_sync(function)()
         except Exception:
             app.logger.exception("Failed after the commit, which stays: %r", function)
 
@@ -153,10 +163,10 @@ def fail(app: Flask, request: contexts.Context, error: Exception) -> bool:
     unit = _unit_of(request)
     if unit is None or unit.is_open():
         return False
-    own = isinstance(error, CommitFailed)
+    own = getattr(request, "scopes_refused", None) is error
     if own:
-        request.scopes_failed = True
-        restore_session(app, request)
+        # Like every error it refers to frames, which refer to us.
+        del request.scopes_refused
     _finish(app, unit, error, lives_on=False)
     # Its objects are gone, and error handlers may want some. What those do is
     # another unit, which fails as well: nothing is committed twice.
@@ -190,7 +200,8 @@ def end(context: contexts.Context, error: BaseException | None) -> None:
             unit.close(error)
         if error is None:
             call_back(context.app, unit)
-    elif not unit.followed or (error is not None and not unit.sending):
+    elif not (unit.followed and (unit.sending or isinstance(error, Exception | None))):
+        # (An ordinary error has become a response, which is on its way.)
         unit.close(error)
 
 
@@ -205,7 +216,8 @@ def take_error(request: contexts.Context) -> BaseException | None:
 def restore_session(app: Flask, request: contexts.Context) -> None:
     """Put the session back to what it was before *request*, by opening it again."""
     session = contexts.session_of(request)
-    if session is None or not session.modified:
+    touched = getattr(session, "accessed", True) or getattr(session, "modified", True)
+    if session is None or not touched:
         return
     interface = app.session_interface
     try:
@@ -215,7 +227,7 @@ def restore_session(app: Flask, request: contexts.Context) -> None:
         fresh = None
     if fresh is None:
         fresh = interface.make_null_session(app)
-    fresh.accessed = session.accessed
+    fresh.accessed = getattr(session, "accessed", True)
     contexts.swap_session(request, fresh)
 
 

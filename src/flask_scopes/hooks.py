@@ -41,10 +41,19 @@ def install(app: Flask, units: c.Sized) -> None:
     """
     _wrap_teardown(app, "do_teardown_request", contexts.innermost_request, units)
     _wrap_teardown(app, "do_teardown_appcontext", contexts.app_context, units)
-    _wrap_user_errors(app)
-    _wrap_unhandled_errors(app)
-    interface.watch(app)
+    watch(app)
     contexts.watch_requests()
+
+
+def watch(app: Flask) -> None:
+    """See to it that the interface of *app* finishes the unit, and that we hear of
+    its errors: another extension may have assigned its own meanwhile.
+    """
+    interface.watch(app)
+    if not hasattr(app.handle_user_exception, "scopes_notes"):
+        _wrap_user_errors(app)
+    if not hasattr(app.handle_exception, "scopes_notes"):
+        _wrap_unhandled_errors(app)
 
 
 def _wrap_teardown(
@@ -67,7 +76,7 @@ def _wrap_teardown(
         if units:
             passed = kwargs.get("exc", args[-1] if args else None)
             if passed is None and sys.exc_info()[1] is not None:
-                passed = _of_command()
+                passed = _unspoken()
             _end(context, passed)
 
     setattr(app, name, teardown)
@@ -80,17 +89,28 @@ def _end(context: contexts.Context | None, error: object) -> None:
         ending.end(popped, error if isinstance(error, BaseException) else None)
 
 
-def _of_command() -> object:
-    """What the command failed with whose context is being left, if one is. Click
-    tells what it leaves only since 8.2; without this, a command that failed would
-    be committed.
+# Between Flask's `wsgi_app` and here.
+_POPPING = {"pop", "teardown", "_unspoken"}
+
+
+def _unspoken() -> BaseException | None:
+    """What fails here without Flask saying so.
+
+    Click tells what the context of a command is left for only since 8.2; without
+    this, a command that failed would be committed. And an app may hide errors from
+    its teardown functions, with ``should_ignore_error``.
     """
     frame = inspect.currentframe()
-    for _ in range(16):
+    while frame is not None and frame.f_code.co_name in _POPPING:
+        frame = frame.f_back
+    if frame is not None and frame.f_code.co_name == "wsgi_app":
+        return sys.exc_info()[1]
+    for _ in range(8):
         if frame is None:
             break
         if frame.f_code is click.Context.__exit__.__code__:
-            return frame.f_locals.get("exc_value")
+            error: BaseException | None = frame.f_locals.get("exc_value")
+            return error
         frame = frame.f_back
     return None
 
@@ -109,6 +129,7 @@ def _wrap_user_errors(app: Flask) -> None:
             replay.again(app, request, error)
         return call(app, *args, **kwargs)
 
+    handle_user_exception.scopes_notes = True  # type: ignore[attr-defined]  # of a function
     app.handle_user_exception = handle_user_exception  # type: ignore[method-assign]  # on the object
 
 
@@ -136,6 +157,7 @@ def _wrap_unhandled_errors(app: Flask) -> None:
         finalize: c.Callable[..., t.Any] = app.finalize_request
         return finalize(*args[:-1], answer, from_error_handler=True)
 
+    handle_exception.scopes_notes = True  # type: ignore[attr-defined]  # the same
     app.handle_exception = handle_exception  # type: ignore[method-assign]  # the same
 
 

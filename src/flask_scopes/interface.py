@@ -7,10 +7,12 @@ without a secret key is kept from skipping it.
 
 from __future__ import annotations
 
+import inspect
 import typing as t
 
 from flask.sessions import SecureCookieSessionInterface
 
+from . import body
 from . import contexts
 from . import ending
 from . import replay
@@ -52,7 +54,7 @@ class Interface:
 
     def is_null_session(self, obj: object) -> bool:
         request = _current_request(None)
-        if request is not None and getattr(request, _SESSION, None) is obj:
+        if getattr(request, _SESSION, self) is obj and _response_is_complete():
             return False
         return self._inner.is_null_session(obj)
 
@@ -61,27 +63,43 @@ class Interface:
     ) -> None:
         inner = self._inner
         request = _current_request(None)
-        if request is None or getattr(request, _SESSION, None) is not session:
-            # By hand, or by a test client's `session_transaction`.
+        if (
+            request is None
+            or getattr(request, _SESSION, self) is not session
+            or "scopes" not in app.extensions
+            or not _response_is_complete()
+        ):
+            # By hand, by a test client's `session_transaction`, by another app.
             inner.save_session(app, session, response)
             return
         unit = ending.unit_to_finish(app, request, response)
         if unit is not None:
-            replay.refuse_stream(request, response)
-            _rehearse(app, inner, session)
-            ending.finish(app, request, unit, response)
+            try:
+                replay.refuse_stream(request, response)
+                _rehearse(app, inner, session)
+                ending.finish(app, request, unit, response)
+            except BaseException:
+                body.drop(app, response)
+                raise
             # Another one, if that was restored.
             session = getattr(request, _SESSION)
         if inner.is_null_session(session):
             return
-        if session.modified or not hasattr(request, "scopes_failed"):
+        failed = hasattr(request, "scopes_failed")
+        if not failed or getattr(session, "modified", True):
             inner.save_session(app, session, response)
         elif session.accessed:
             # As Flask does when it saves: the response depends on who asks.
             response.vary.add("Cookie")
 
     def __getattr__(self, name: str) -> t.Any:
+        if name == "_inner":
+            # Not made yet: it is being copied.
+            raise AttributeError(name)
         return getattr(self._inner, name)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Interface, (self._inner,)
 
     def __setattr__(self, name: str, value: object) -> None:
         setattr(self._inner, name, value)
@@ -98,9 +116,29 @@ class Interface:
         return repr(self._inner)
 
 
+def _response_is_complete() -> bool:
+    """Whether it is Flask that asks, because it is done. Others may save a session
+    in the middle of a request; that does not end it.
+    """
+    frame = inspect.currentframe()
+    for _ in range(10):
+        if frame is None:
+            break
+        if frame.f_code.co_name == "process_response":
+            return True
+        # Another interface may stand before this one.
+        frame = frame.f_back
+    return False
+
+
 def _rehearse(app: Flask, inner: SessionInterface, session: SessionMixin) -> None:
     """Fail now if the session cannot be written: after the commit it is too late."""
-    if isinstance(inner, SecureCookieSessionInterface) and session and session.modified:
+    if (
+        isinstance(inner, SecureCookieSessionInterface)
+        # A subclass may write something else than what is in the session.
+        and type(inner).save_session is SecureCookieSessionInterface.save_session
+        and session.modified
+    ):
         serializer = inner.get_signing_serializer(app)
         if serializer is not None:
             serializer.dumps(dict(session))

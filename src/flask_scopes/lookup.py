@@ -10,7 +10,7 @@ from __future__ import annotations
 import typing as t
 
 from . import contexts
-from . import interface
+from . import hooks
 from . import messages
 from . import overrides
 from . import unit_messages
@@ -63,7 +63,7 @@ def find(recipe: Recipe, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> t
         unit = home.unit(context)
         if unit is None:
             raise messages.closed(recipe, ending=False)
-        interface.watch(context.app)
+        hooks.watch(context.app)
     if asking is not None and asking.recipe.scope is not _REQUEST:
         _refuse_shorter(asking, recipe, unit)
     store = unit if recipe.scope is _REQUEST else unit.until_sent()
@@ -122,7 +122,7 @@ def current_unit(what: str, scopes: object) -> Unit:
     unit = home.unit(context)
     if unit is None or unit.state is State.CLOSED:
         raise unit_messages.unit_over(what)
-    interface.watch(context.app)
+    hooks.watch(context.app)
     return unit
 
 

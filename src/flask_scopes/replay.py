@@ -75,20 +75,16 @@ class Attempts:
         self.number = 0
         self.policy: Policy | None = None
         """Of the view that asked to be retried."""
+        self.environ = {**environ, _KEY: self}
         self.body = Recorded(environ["wsgi.input"], limit)
-        self.first: WSGIEnvironment | None = environ
-        self.environ = {**environ, "wsgi.input": self.body, _KEY: self}
+        if _has_body(environ):
+            self.environ["wsgi.input"] = self.body
 
     def next(self) -> WSGIEnvironment:
-        """The environ of the next attempt."""
+        """The environ of the next attempt: a copy, also of the first."""
         self.number += 1
         self.body.rewind()
-        # Servers and middleware may look at the one that they passed.
-        environ, self.first = self.first, None
-        if environ is None:
-            return self.environ.copy()
-        environ.update(self.environ)
-        return environ
+        return self.environ.copy()
 
     def wait(self) -> None:
         """Up to 10 ms before the second attempt, up to twice as long before each
@@ -143,6 +139,22 @@ class Recorded(io.RawIOBase):
 
     def rewind(self) -> None:
         self.position = 0
+
+    def __getattr__(self, name: str) -> t.Any:
+        # What servers offer besides, to those who know them.
+        return getattr(self.source, name)
+
+
+def _has_body(environ: WSGIEnvironment) -> bool:
+    """Whether there is a body to read. (The input of the others may be a connection
+    that somebody makes a websocket of.)
+    """
+    if environ.get("CONTENT_LENGTH", "") not in ("", "0"):
+        return True
+    announced = "HTTP_TRANSFER_ENCODING" in environ
+    terminated = environ.get("wsgi.input_terminated", False)
+    sends = environ["REQUEST_METHOD"] not in ("GET", "HEAD", "OPTIONS")
+    return announced or bool(terminated and sends)
 
 
 def run(
@@ -216,10 +228,14 @@ def again(app: Flask, request: contexts.Context, error: Exception) -> None:
     policy = attempts.policy
     if not is_transient(error, policy.on):
         return
-    if attempts.number >= policy.attempts or attempts.body.kept is None:
+    kept = hasattr(request, "scopes_kept")
+    if kept or attempts.number >= policy.attempts or attempts.body.kept is None:
         # Once: the error comes by here again if nobody handles it.
         attempts.policy = None
-        error.add_note(f"This was attempt {attempts.number} of {policy.attempts}.")
+        error.add_note(
+            f"This was attempt {attempts.number} of {policy.attempts}"
+            + (", the last, as part of it was kept." if kept else ".")
+        )
         return
     cause = error.cause if isinstance(error, CommitFailed) else error
     app.logger.info(
