@@ -177,7 +177,7 @@ def test_what_fails_in_rolling_back_is_in_it_too(
 
     orders = resource("orders", OSError("full"))
 
-    with pytest.raises(CommitFailed) as raised, app.app_context():
+    with pytest.raises(CommitFailed) as raised, scopes.unit(app):
         worse()
         orders()
 
@@ -220,9 +220,9 @@ def test_of_a_unit_inside_of_the_view_it_is_an_error_like_any_other(
 
 
 def test_it_can_be_copied_pickled_and_taken_apart(
-    app: flask.Flask, resource: Maker
+    app: flask.Flask, scopes: Scopes, resource: Maker
 ) -> None:
-    with pytest.raises(CommitFailed) as raised, app.app_context():
+    with pytest.raises(CommitFailed) as raised, scopes.unit(app):
         resource("mails")
         resource("orders", OSError("full"))()
 

@@ -8,6 +8,7 @@ far. What failed before is noted on the request as it happens.
 from __future__ import annotations
 
 import collections.abc as c
+import contextlib
 import typing as t
 
 from werkzeug.exceptions import HTTPException
@@ -148,7 +149,7 @@ def call_back(app: Flask, unit: Unit) -> None:
     while unit.state is State.CLOSED and unit.callbacks:
         function = unit.callbacks.pop(0)
         try:
-            with app.app_context():
+            with own_unit(app):
                 app.ensure_sync(function)()
         except Exception:
             app.logger.exception("Failed after the commit, which stays: %r", function)
@@ -200,9 +201,24 @@ def end(context: contexts.Context, error: BaseException | None) -> None:
             unit.close(error)
         if error is None:
             call_back(context.app, unit)
-    elif not (unit.followed and (unit.sending or isinstance(error, Exception | None))):
-        # (An ordinary error has become a response, which is on its way.)
+    elif not unit.followed or (
+        # An ordinary error has become a response, which is on its way. (And a body
+        # that is not wanted is closed before it began.)
+        not unit.sending and not isinstance(error, Exception | GeneratorExit | None)
+    ):
         unit.close(error)
+
+
+@contextlib.contextmanager
+def own_unit(app: Flask) -> c.Generator[None, None, None]:
+    """A unit of its own, which is finished at the end of the block.
+
+    :raises CommitFailed: the block succeeded, and the unit could not be finished.
+    """
+    with app.app_context() as context:
+        yield
+        # Not left to Flask: 3.2 would put what it raises into a group of its own.
+        end(t.cast("contexts.Context", context), None)
 
 
 def take_error(request: contexts.Context) -> BaseException | None:

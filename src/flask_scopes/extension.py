@@ -153,7 +153,7 @@ class Scopes:
 
     def unit(
         self, app: flask.Flask | None = None
-    ) -> contextlib.AbstractContextManager[object]:
+    ) -> contextlib.AbstractContextManager[None]:
         """A unit of its own, wherever: in a thread or a script, or inside of a
         request for work that is to be kept whatever becomes of the request. It is
         finished at the end of the block, and fails if an exception leaves that.
@@ -163,7 +163,7 @@ class Scopes:
             that these Scopes do not know.
         :raises CommitFailed: the block succeeded, and could not be finished.
         """
-        return self._app("unit", app).app_context()
+        return ending.own_unit(self._app("unit", app))
 
     def retry(
         self,

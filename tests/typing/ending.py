@@ -58,7 +58,7 @@ scopes.retry(3, on=int)  # type: ignore[arg-type]  # pyright: ignore[reportArgum
 scopes.retry(3, on=(LookupError, OSError), max_body=10)
 scopes.retry()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
-t.assert_type(scopes.unit(), contextlib.AbstractContextManager[object])
+t.assert_type(scopes.unit(), contextlib.AbstractContextManager[None])
 t.assert_type(scopes.doom("why"), None)
 t.assert_type(scopes.after_commit(lambda: 1), None)
 scopes.after_commit(view)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
