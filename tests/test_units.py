@@ -5,8 +5,10 @@ from __future__ import annotations
 import collections.abc as c
 import os
 import pathlib
+import sys
 import threading
 
+import click
 import flask
 import pytest
 from flask.testing import FlaskClient as Client
@@ -237,12 +239,33 @@ def test_a_command_is_finished_at_its_end_and_fails_on_an_exception(
         work("break")
         raise ValueError
 
+    @app.cli.command("leave")
+    @click.argument("code", type=int)
+    def leave(code: int) -> None:
+        work("leave")
+        sys.exit(code)
+
     runner = app.test_cli_runner()
 
     assert runner.invoke(args=["import"]).exit_code == 0
     assert log == ["import committed", "after the import"]
+    log.clear()
+    assert runner.invoke(args=["leave", "0"]).exit_code == 0
+    assert runner.invoke(args=["leave", "3"]).exit_code == 3
+    assert log == ["leave committed", "leave rolled back"]
+    log.clear()
     assert isinstance(runner.invoke(args=["break"]).exception, ValueError)
-    assert log[2:] == ["break rolled back"]
+    assert log == ["break rolled back"]
+
+
+def test_a_worker_that_is_told_to_stop_keeps_nothing_half_done(
+    app: flask.Flask, scopes: Scopes, work: Resource[[str], str], log: list[str]
+) -> None:
+    with pytest.raises(SystemExit), scopes.unit(app):
+        work("half")
+        sys.exit(0)
+
+    assert log == ["half rolled back"]
 
 
 def test_an_async_function_after_the_commit(

@@ -17,6 +17,8 @@ from . import body
 from . import contexts
 from . import unit_messages
 from .errors import CommitFailed
+from .places import name_of
+from .places import place_of
 from .store import State
 from .unit import Unit
 
@@ -152,7 +154,8 @@ def call_back(app: Flask, unit: Unit) -> None:
             with own_unit(app):
                 app.ensure_sync(function)()
         except Exception:
-            app.logger.exception("Failed after the commit, which stays: %r", function)
+            what = f"{name_of(function)} ({place_of(function)})"
+            app.logger.exception("Failed after the commit, which stays: %s", what)
 
 
 def fail(app: Flask, request: contexts.Context, error: Exception) -> bool:

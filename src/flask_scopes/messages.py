@@ -49,12 +49,17 @@ IS_ASYNC = "it is async, and its object is asked for by a plain call"
 
 
 def outside(recipe: Described) -> OutsideScopeError:
+    streams = (
+        "In the body of a stream, wrap its generator in flask.stream_with_context.\n"
+        if recipe.scope is Scope.SENT
+        else ""
+    )
     return OutsideScopeError(
         f"{named(recipe)} {_LIVES[recipe.scope]}, and there is no application or"
         " request here.\n\n"
         f"Called from {caller()}.\n\n"
-        "To fix it, call it where Flask has a context (a view, a command, a test"
-        " client's request),\nor give the work a unit of its own:\n\n"
+        f"{streams}To fix it, call it where Flask has a context (a view, a command, a"
+        " test client's request),\nor give the work a unit of its own:\n\n"
         f"{own_unit(_call(recipe))}",
         [recipe.name],
     )

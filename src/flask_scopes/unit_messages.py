@@ -33,13 +33,13 @@ def commit_failed(
         f"    failed to roll back  {named(step)}: {in_short(failure)}\n"
         for step, failure in failures[1:]
     )
-    stays = "What was finished before it stays so. What" if committed else "What"
+    stays = "What was finished before it stays so. " if committed else ""
     for step, failure in failures:
         failure.add_note(f"Raised when {step!r} was torn down.")
     return CommitFailed(
         f"{named(recipe)} could not be finished: {in_short(cause)}\n\n"
         f"{path}\n"
-        f"{stays} was built before it was rolled back.\n\n"
+        f"{stays}The objects built before it were rolled back.\n\n"
         "To fix it, look at what it raised. To answer the client, write an\n"
         "@app.errorhandler(CommitFailed); for a conflict that may pass, put"
         " @scopes.retry(3) on the view.",
