@@ -272,6 +272,30 @@ def test_a_session_that_cannot_be_written_fails_before_the_commit(
     assert log == []
 
 
+def test_nor_if_it_cannot_be_written_to_a_store(
+    app: flask.Flask, client: Client, work: Resource[[], None], log: list[str]
+) -> None:
+    """Flask-Session has its serializer there."""
+
+    class Serializer:
+        def encode(self, session: t.Any) -> bytes:
+            return json.dumps(dict(session)).encode()
+
+    class Serializing(Shelf):
+        serializer = Serializer()
+
+    app.session_interface = Serializing()
+
+    @app.get("/")
+    def index() -> str:
+        work()
+        flask.session["value"] = object()
+        return "ok"
+
+    assert client.get("/").status_code == 500
+    assert log == []
+
+
 def test_a_store_that_is_down_when_the_session_is_to_be_restored(
     app: flask.Flask,
     client: Client,

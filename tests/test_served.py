@@ -155,8 +155,24 @@ def test_a_request_that_fails_is_rolled_back_and_changes_no_session(
     assert "Set-Cookie" not in answer.headers
     assert shop.left == [{}]
     assert [type(each) for each in shop.ends] == [error]
-    assert serving.errors(caplog) == logged
+    assert serving.errors(caplog) == ["shop"] * logged
     assert shop.database.rows() == {}
+
+
+def test_a_cookie_that_is_renewed_by_each_request_is_not_by_one_that_fails(
+    shop: Shop, selling: c.Callable[[View], None]
+) -> None:
+    selling(returning(("no", 422)))
+
+    @shop.app.get("/enter")
+    def enter() -> str:
+        flask.session.permanent = True
+        return "welcome"
+
+    cookie = shop.ask("/enter").cookie
+
+    assert shop.ask("/last", Cookie=cookie).cookie
+    assert not shop.ask("/order", Cookie=cookie).cookie
 
 
 @pytest.mark.parametrize("end", [returning(("no", 401)), aborting(lambda: 401)])

@@ -51,6 +51,10 @@ def test_however_far_a_body_was_read_it_is_replayed_exactly(
     @shop.app.post("/order")
     @shop.scopes.retry(3, on=Stale)
     def order() -> str:
+        # Each attempt has what the server passed, and nothing of another.
+        assert flask.request.environ.setdefault("attempt", len(received)) == len(
+            received
+        )
         received.append(steps[len(received)]())
         if len(received) < 3:
             raise Stale
@@ -71,11 +75,13 @@ def test_however_far_a_body_was_read_it_is_replayed_exactly(
 def test_a_body_that_is_too_long_to_be_kept_is_refused(
     shop: Shop, chunked: bool, size: int, status: int
 ) -> None:
+    begun: list[str] = []
     attempts: list[int] = []
 
     @shop.app.post("/order")
     @shop.scopes.retry(2, on=Stale, max_body=5000)
     def order() -> str:
+        begun.append("yes")
         shop.order("tea")
         attempts.append(len(flask.request.get_data()))
         if len(attempts) == 1:
@@ -91,5 +97,7 @@ def test_a_body_that_is_too_long_to_be_kept_is_refused(
     assert shop.ask("/order", "POST", body, chunked=chunked).status == status
     assert shop.left == [{"tea": 1} if status == 200 else {}]
     assert attempts == ([size] * 2 if status == 200 else [])
+    # Where its length is announced, the view is not even called.
+    assert len(begun) == len(attempts) + (chunked and status == 413)
     # Others take it.
     assert shop.ask("/upload", "POST", body, chunked=chunked).text == str(size)

@@ -169,6 +169,16 @@ _waiting: dict[tuple[Build | None, int], Build] = {}
 """Who (the innermost build of a thread, if any, and the thread) waits for what."""
 
 
+def _waits() -> list[tuple[tuple[Build | None, int], Build]]:
+    while True:
+        try:
+            return list(_waiting.items())
+        except RuntimeError:
+            # Not even a copy is atomic on Python 3.11: it allocates, a collection
+            # may run finalizers then, and other threads meanwhile.
+            continue
+
+
 def _circle(own: list[Build], rival: Build) -> list[Recipe] | None:
     """The path from one of *own*, this thread's builds with the innermost first,
     through other threads back to it.
@@ -186,7 +196,7 @@ def _circle(own: list[Build], rival: Build) -> list[Recipe] | None:
         if goal in seen:
             continue
         seen.add(goal)
-        for (waiter, thread), target in _waiting.copy().items():
+        for (waiter, thread), target in _waits():
             chain = [] if waiter is None else list(waiter.chain())
             if goal in chain:
                 above = chain[: chain.index(goal)]

@@ -52,6 +52,10 @@ class Interface:
     def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
         return self._inner.open_session(app, request)
 
+    def make_null_session(self, app: Flask) -> SessionMixin:
+        # By way of `__getattr__` it would take twice as long, in each request.
+        return self._inner.make_null_session(app)
+
     def is_null_session(self, obj: object) -> bool:
         request = _current_request(None)
         if getattr(request, _SESSION, self) is obj and _response_is_complete():
@@ -142,3 +146,8 @@ def _rehearse(app: Flask, inner: SessionInterface, session: SessionMixin) -> Non
         serializer = inner.get_signing_serializer(app)
         if serializer is not None:
             serializer.dumps(dict(session))
+        return
+    # As Flask-Session has it.
+    encode = getattr(getattr(inner, "serializer", None), "encode", None)
+    if encode is not None:
+        encode(session)
