@@ -84,18 +84,9 @@ def _wrap_teardown(
 
 def _end(context: contexts.Context | None, error: object) -> None:
     popped = contexts.popped_by(inspect.currentframe()) or context
-    if popped is None:
-        return
-    if (
-        isinstance(error, SystemExit)
-        and not error.code
-        and contexts.session_of(popped) is None
-        and click.get_current_context(silent=True) is not None
-    ):
-        # A command says that all is well. (In a server, a worker is told to stop.)
-        error = None
-    # Flask 3.1 passes a marker of its own for an error that was not given.
-    ending.end(popped, error if isinstance(error, BaseException) else None)
+    if popped is not None:
+        # Flask 3.1 passes a marker of its own for an error that was not given.
+        ending.end(popped, error if isinstance(error, BaseException) else None)
 
 
 # Between Flask's `wsgi_app` and here.
@@ -119,7 +110,8 @@ def _unspoken() -> BaseException | None:
             break
         if frame.f_code is click.Context.__exit__.__code__:
             error: BaseException | None = frame.f_locals.get("exc_value")
-            return error
+            # Its own `exit` is the end of the command, and no failure.
+            return None if isinstance(error, click.exceptions.Exit) else error
         frame = frame.f_back
     return None
 
