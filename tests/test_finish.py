@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as c
+import functools
 import typing as t
 
 import flask
@@ -446,6 +447,7 @@ def test_an_extension_that_handles_errors_itself(
 ) -> None:
     """As Flask-RESTful does, which puts its own methods on the app."""
 
+    @functools.wraps(app.handle_user_exception)
     def handle(e: Exception) -> flask.Response:
         return flask.Response("fine")
 

@@ -18,6 +18,7 @@ from flask.testing import FlaskClient as Client
 from flask_scopes import CommitFailed
 from flask_scopes import Resource
 from flask_scopes import Scopes
+from flask_scopes import SetupError
 
 
 class Stored(SecureCookieSession):
@@ -329,17 +330,36 @@ def test_a_store_that_is_down_when_the_session_is_to_be_restored(
 def test_a_session_that_is_saved_by_hand_does_not_end_the_request(
     app: flask.Flask, client: Client, work: Resource[[], None], log: list[str]
 ) -> None:
-    @app.get("/")
-    def index() -> str:
-        work()
+    def save() -> None:
         session = t.cast(t.Any, flask.session)._get_current_object()
         app.session_interface.save_session(app, session, flask.Response())
         assert not log
+
+    @app.after_request
+    def after(response: flask.Response) -> flask.Response:
+        save()
+        work()
+        return response
+
+    @app.get("/")
+    def index() -> str:
+        work()
+        save()
         work()
         return "ok"
 
     assert client.get("/").text == "ok"
     assert log == ["committed"]
+
+
+def test_an_app_whose_interface_cannot_be_assigned_is_refused(scopes: Scopes) -> None:
+    class Fixed(flask.Flask):
+        @property
+        def session_interface(self) -> t.Any:  # type: ignore[override]  # the mistake
+            return SecureCookieSessionInterface()
+
+    with pytest.raises(SetupError, match=r"Fixed\.session_interface"):
+        scopes.init_app(Fixed("fixed"))
 
 
 def test_who_asks_in_a_view_hears_the_truth_about_a_null_session(

@@ -17,6 +17,7 @@ from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.test import run_wsgi_app
 
 from flask_scopes import CommitFailed
+from flask_scopes import OutsideScopeError
 from flask_scopes import Resource
 from flask_scopes import RetryError
 from flask_scopes import Scopes
@@ -605,3 +606,50 @@ def test_the_input_of_a_request_without_a_body_is_the_servers_own(
             environ["CONTENT_LENGTH"] = "4"
         body = run_wsgi_app(app, environ)[0]
         assert b"".join(body).decode() == f"{sent} with the connection"
+
+
+def test_what_a_view_puts_into_the_environ_is_seen_around_the_app(
+    app: flask.Flask, scopes: Scopes
+) -> None:
+    @app.get("/")
+    @scopes.retry(2)
+    def index() -> str:
+        flask.request.environ["REMOTE_USER"] = "ann"
+        return "ok"
+
+    environ = EnvironBuilder(app, "/").get_environ()
+    source = environ["wsgi.input"]
+    body: t.Any = app.wsgi_app(environ, lambda *args: lambda data: None)
+    body.close()
+
+    assert environ["REMOTE_USER"] == "ann"
+    assert environ["wsgi.input"] is source
+
+
+def test_a_client_that_keeps_contexts_has_those_of_the_last_attempt(
+    app: flask.Flask, client: Client, scopes: Scopes, conflict: Refuse, log: list[str]
+) -> None:
+    app.teardown_request(lambda error: log.append("teardown"))
+    attempts: list[str] = []
+
+    @app.get("/")
+    @scopes.retry(3, on=Conflict)
+    def index() -> str:
+        attempts.append("")
+        flask.g.attempt = len(attempts)
+        conflict()
+        return "ok"
+
+    with client:
+        client.get("/")
+        assert flask.g.attempt == 3
+        assert len(log) == 3
+    assert len(log) == 4
+
+
+def test_scopes_that_the_app_does_not_know_say_so(app: flask.Flask) -> None:
+    app.testing = True
+    app.add_url_rule("/", view_func=Scopes().retry(2)(lambda: "ok"))
+
+    with pytest.raises(OutsideScopeError, match="do not know the app 'shop'"):
+        app.test_client().get("/")

@@ -186,6 +186,7 @@ class Scopes:
         :param max_body: in bytes; a longer body is refused with 413.
         :raises SetupError: fewer than one attempt, or *on* is no exception type.
         :raises RetryError: in the request: the view answers with a stream.
+        :raises OutsideScopeError: in the request: its app does not know these Scopes.
         """
         types = on if isinstance(on, tuple) else (on,)
         policy = replay.Policy(attempts, types, max_body)
@@ -194,7 +195,7 @@ class Scopes:
             raise unit_messages.bad_retry(problem)
         self.longest_body = max(self.longest_body, max_body)
         self._tell()
-        return views.before_view(lambda: replay.begin(policy))
+        return views.before_view(lambda: replay.begin(policy, self))
 
     def _tell(self) -> None:
         """Let the apps know what they have to care for. The others need not pay."""

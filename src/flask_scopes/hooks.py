@@ -19,6 +19,7 @@ import contextvars
 import functools
 import inspect
 import sys
+import types
 import typing as t
 import weakref
 
@@ -50,10 +51,16 @@ def watch(app: Flask) -> None:
     its errors: another extension may have assigned its own meanwhile.
     """
     interface.watch(app)
-    if not hasattr(app.handle_user_exception, "scopes_notes"):
+    if not _is_ours(app.handle_user_exception):
         _wrap_user_errors(app)
-    if not hasattr(app.handle_exception, "scopes_notes"):
+    if not _is_ours(app.handle_exception):
         _wrap_unhandled_errors(app)
+
+
+def _is_ours(method: c.Callable[..., t.Any]) -> bool:
+    # Not by a mark: `functools.wraps` copies marks to what others put around it.
+    code: types.CodeType | None = getattr(method, "__code__", None)
+    return code is not None and code.co_filename == __file__
 
 
 def _wrap_teardown(
@@ -130,7 +137,6 @@ def _wrap_user_errors(app: Flask) -> None:
             replay.again(app, request, error)
         return call(app, *args, **kwargs)
 
-    handle_user_exception.scopes_notes = True  # type: ignore[attr-defined]  # of a function
     app.handle_user_exception = handle_user_exception  # type: ignore[method-assign]  # on the object
 
 
@@ -158,7 +164,6 @@ def _wrap_unhandled_errors(app: Flask) -> None:
         finalize: c.Callable[..., t.Any] = app.finalize_request
         return finalize(*args[:-1], answer, from_error_handler=True)
 
-    handle_exception.scopes_notes = True  # type: ignore[attr-defined]  # the same
     app.handle_exception = handle_exception  # type: ignore[method-assign]  # the same
 
 

@@ -16,6 +16,7 @@ from . import body
 from . import contexts
 from . import ending
 from . import replay
+from . import unit_messages
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -35,9 +36,11 @@ def watch(app: Flask) -> None:
     may have assigned its own meanwhile.
     """
     if type(t.cast(object, app.session_interface)) is not Interface:
-        app.session_interface = t.cast(
-            "SessionInterface", Interface(app.session_interface)
-        )
+        ours = t.cast("SessionInterface", Interface(app.session_interface))
+        try:
+            app.session_interface = ours
+        except AttributeError:
+            raise unit_messages.fixed_interface(app.name, type(app)) from None
 
 
 class Interface:
@@ -125,14 +128,13 @@ def _response_is_complete() -> bool:
     in the middle of a request; that does not end it.
     """
     frame = inspect.currentframe()
-    for _ in range(10):
-        if frame is None:
-            break
-        if frame.f_code.co_name == "process_response":
-            return True
-        # Another interface may stand before this one.
+    # Another interface may stand before this one.
+    while frame is not None and frame.f_code.co_name in _ASKING:
         frame = frame.f_back
-    return False
+    return frame is not None and frame.f_code.co_name == "process_response"
+
+
+_ASKING = {"_response_is_complete", "is_null_session", "save_session"}
 
 
 def _rehearse(app: Flask, inner: SessionInterface, session: SessionMixin) -> None:

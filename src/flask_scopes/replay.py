@@ -32,7 +32,11 @@ if t.TYPE_CHECKING:
     from flask import Flask
     from flask import Response
 
+    from .application import Application
+
 _KEY = "flask_scopes.attempts"
+_PRESERVE = "werkzeug.debug.preserve_context"
+_OURS = {_KEY, _PRESERVE, "wsgi.input"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,22 +172,42 @@ def run(
     :param limit: the longest body that any view wants to be kept, in bytes.
     """
     attempts = Attempts(environ, limit)
+    # A test client that keeps contexts is to have those of the last attempt.
+    preserve = environ.get(_PRESERVE)
     while True:
+        current = attempts.next()
+        preserved: list[object] = []
+        if preserve is not None:
+            current[_PRESERVE] = preserved.append
         try:
-            return call(attempts.next(), start_response)
+            return call(current, start_response)
         except Replay as replay:
             # Another app may stand inside of this one.
             if replay.attempts is not attempts:
                 raise
+            preserved.clear()
+        finally:
+            if preserve is not None:
+                for context in preserved:
+                    preserve(context)
+            # What views put there, middleware may look for.
+            environ.update(
+                (key, value) for key, value in current.items() if key not in _OURS
+            )
         attempts.wait()
 
 
-def begin(policy: Policy) -> None:
+def begin(policy: Policy, scopes: object) -> None:
     """A view is called that is to be retried.
 
     :raises RequestEntityTooLarge: the body is, for *policy*.
+    :raises OutsideScopeError: the app does not know the *scopes* that say so.
     """
     request = contexts.innermost_request.get(None)
+    if request is not None:
+        home: Application | None = request.app.extensions.get("scopes")
+        if home is None or scopes not in home.members:
+            raise unit_messages.app_not_set_up(request.app.name)
     attempts = _attempts_of(request)
     if request is None or attempts is None or attempts.policy is not None:
         return
@@ -249,7 +273,8 @@ def again(app: Flask, request: contexts.Context, error: Exception) -> None:
 
 
 def _attempts_of(request: contexts.Context | None) -> Attempts | None:
-    if request is None or not hasattr(request, "request"):
+    # On Flask 3.2 a context may be without one.
+    if request is None or not getattr(request, "has_request", True):
         return None
     attempts: Attempts | None = request.request.environ.get(_KEY)
     return attempts

@@ -138,6 +138,16 @@ def known_app(app_name: str) -> SetupError:
     )
 
 
+def fixed_interface(app_name: str, app_class: type) -> SetupError:
+    return SetupError(
+        f"The session interface of the app {app_name!r} cannot be assigned, and it is"
+        " where a request is finished.\n\n"
+        f"Called from {caller()}.\n\n"
+        f"To fix it, let {app_class.__name__}.session_interface be an attribute, or a"
+        " property with a setter."
+    )
+
+
 def app_not_set_up(app_name: str) -> OutsideScopeError:
     return OutsideScopeError(
         f"These Scopes do not know the app {app_name!r}.\n\n"
