@@ -65,17 +65,28 @@ def accepted(request: contexts.Context) -> frozenset[int]:
     return getattr(request, "scopes_accepts", frozenset())
 
 
+def is_due(app: Flask, request: contexts.Context) -> bool:
+    """Whether there may be something to finish in *request*, whose response is
+    complete: mostly there is not, and from now on nothing can begin.
+    """
+    home: Application | None = app.extensions.get("scopes")
+    if home is None:
+        return False
+    if home.units or home.keeps_until_sent or hasattr(request, "scopes_error"):
+        return True
+    request.scopes_finished = True
+    return False
+
+
 def unit_to_finish(
     app: Flask, request: contexts.Context, response: Response
 ) -> Unit | None:
     """The unit of *request*, whose *response* is complete, if it has begun one: from
     now on it cannot begin any.
     """
-    home: Application = app.extensions["scopes"]
-    if not (home.units or home.keeps_until_sent or hasattr(request, "scopes_error")):
-        # Mostly, and quickly.
-        request.scopes_finished = True
+    if not is_due(app, request):
         return None
+    home: Application = app.extensions["scopes"]
     unit = _unit_of(request)
     if unit is None and response.is_streamed and home.keeps_until_sent:
         # Now, because the body may ask for objects, and somebody has to end them.

@@ -7,7 +7,8 @@ without a secret key is kept from skipping it.
 
 from __future__ import annotations
 
-import inspect
+import sys
+import types
 import typing as t
 
 from flask.sessions import SecureCookieSessionInterface
@@ -27,6 +28,7 @@ if t.TYPE_CHECKING:
 
 
 # Every request comes by here twice: looked up once.
+_frame = t.cast("t.Callable[[int], types.FrameType]", vars(sys)["_getframe"])
 _current_request = contexts.innermost_request.get
 _SESSION = contexts.SESSION
 
@@ -60,10 +62,13 @@ class Interface:
         return self._inner.make_null_session(app)
 
     def is_null_session(self, obj: object) -> bool:
-        request = _current_request(None)
-        if getattr(request, _SESSION, self) is obj and _response_is_complete():
+        if not self._inner.is_null_session(obj):
             return False
-        return self._inner.is_null_session(obj)
+        request = _current_request(None)
+        if request is None or getattr(request, _SESSION, self) is not obj:
+            return True
+        # There is nothing to save; but is there something to finish?
+        return not (_is_complete() and ending.is_due(request.app, request))
 
     def save_session(
         self, app: Flask, session: SessionMixin, response: Response
@@ -73,8 +78,7 @@ class Interface:
         if (
             request is None
             or getattr(request, _SESSION, self) is not session
-            or "scopes" not in app.extensions
-            or not _response_is_complete()
+            or not _is_complete()
         ):
             # By hand, by a test client's `session_transaction`, by another app.
             inner.save_session(app, session, response)
@@ -123,18 +127,23 @@ class Interface:
         return repr(self._inner)
 
 
-def _response_is_complete() -> bool:
-    """Whether it is Flask that asks, because it is done. Others may save a session
-    in the middle of a request; that does not end it.
+def _is_complete() -> bool:
+    """Whether it is Flask that asks, because the response is complete. Others may
+    save a session in the middle of a request; that does not end it.
     """
-    frame = inspect.currentframe()
-    # Another interface may stand before this one.
-    while frame is not None and frame.f_code.co_name in _ASKING:
+    frame: types.FrameType | None = _frame(2)
+    while frame is not None:
+        name = frame.f_code.co_name
+        if name == "process_response":
+            return True
+        if name not in _ASKING:
+            break
+        # Another interface may stand before this one.
         frame = frame.f_back
-    return frame is not None and frame.f_code.co_name == "process_response"
+    return False
 
 
-_ASKING = {"_response_is_complete", "is_null_session", "save_session"}
+_ASKING = {"is_null_session", "save_session"}
 
 
 def _rehearse(app: Flask, inner: SessionInterface, session: SessionMixin) -> None:
