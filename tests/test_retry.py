@@ -70,6 +70,7 @@ def test_the_request_begins_anew_with_the_same_body(
     def before() -> None:
         assert "seen" not in flask.session
         assert "seen" not in flask.g
+        assert "seen" not in flask.request.environ
         if flask.request.content_length == 5:
             # Half of it, before the view is asked.
             flask.request.stream.read(2)
@@ -78,6 +79,7 @@ def test_the_request_begins_anew_with_the_same_body(
     @scopes.retry(3, on=Conflict)
     def index() -> bytes:
         flask.session["seen"] = flask.g.seen = True
+        flask.request.environ["seen"] = True
         scopes.after_commit(lambda: log.append("once"))
         work()
         body = flask.request.get_data() or flask.request.stream.read()
