@@ -99,7 +99,7 @@ class Interface:
         failed = hasattr(request, "scopes_failed")
         if not failed or getattr(session, "modified", True):
             inner.save_session(app, session, response)
-        elif session.accessed:
+        elif getattr(session, "accessed", True):
             # As Flask does when it saves: the response depends on who asks.
             response.vary.add("Cookie")
 
