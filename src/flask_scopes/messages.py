@@ -227,7 +227,7 @@ def own_unit(body: str) -> str:
     return f"    with scopes.unit(app):\n        {body}"
 
 
-def in_short(error: Exception) -> str:
+def in_short(error: BaseException) -> str:
     """As much of *error* as fits on a line."""
     text = str(error)
     first = text.partition("\n")[0][:200]

@@ -73,14 +73,11 @@ def raise_together(failures: c.Sequence[tuple[Build, BaseException]]) -> None:
         return
     for build, failure in failures:
         failure.add_note(f"Raised when {build.recipe!r} was torn down.")
-    lines = "; ".join(_in_short(build, failure) for build, failure in failures)
+    # All that a one-line log shows of a group.
+    lines = "; ".join(
+        f"{messages.named(build.recipe)}: {messages.in_short(failure)}"
+        for build, failure in failures
+    )
     raise BaseExceptionGroup(
         f"teardown failed: {lines}", [failure for _, failure in failures]
     )
-
-
-def _in_short(build: Build, failure: BaseException) -> str:
-    # All that a one-line log shows of a group.
-    first = str(failure).partition("\n")[0][:200]
-    recipe = build.recipe
-    return f"{recipe.name!r} ({recipe.place}): {type(failure).__name__}: {first}"
