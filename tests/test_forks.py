@@ -17,6 +17,8 @@ from flask_scopes import Scopes
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork"),
     pytest.mark.usefixtures("alarm"),
+    # Here it is meant that something was built before the fork.
+    pytest.mark.filterwarnings("ignore::flask_scopes.ForkWarning"),
     # Python 3.12 warns about any fork of a process with threads: it is meant.
     pytest.mark.filterwarnings("ignore:This process:DeprecationWarning"),
 ]

@@ -2,13 +2,16 @@
 
 from .errors import ArgumentsError
 from .errors import ClosedError
+from .errors import CloseTimeout
 from .errors import CommitFailed
 from .errors import CycleError
+from .errors import ForkWarning
 from .errors import OutsideScopeError
 from .errors import RetryError
 from .errors import ScopeMismatchError
 from .errors import ScopesError
 from .errors import SetupError
+from .errors import StartError
 from .errors import UnitFailed
 from .errors import YieldError
 from .extension import Scopes
@@ -16,9 +19,11 @@ from .resource import Resource
 
 __all__ = [
     "ArgumentsError",
+    "CloseTimeout",
     "ClosedError",
     "CommitFailed",
     "CycleError",
+    "ForkWarning",
     "OutsideScopeError",
     "Resource",
     "RetryError",
@@ -26,6 +31,7 @@ __all__ = [
     "Scopes",
     "ScopesError",
     "SetupError",
+    "StartError",
     "UnitFailed",
     "YieldError",
 ]

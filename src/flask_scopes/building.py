@@ -45,6 +45,7 @@ class Build:
         "generator",
         "key",
         "parent",
+        "place",
         "recipe",
         "running",
         "thread",
@@ -66,10 +67,21 @@ class Build:
         """Where an application object was made and will be torn down."""
         self.error: Exception | None = None
         """What the factory raised, for those who are waiting."""
+        self.place = ""
+        """Where an application object was first asked for."""
         self.running = True
         self.thread = threading.get_ident()
         self.waiters: list[threading.Lock] = []
         """One lock for each thread that waits for this build; see `wait`."""
+
+    def inherited(self) -> Build:
+        """The record of the same object in a forked process, which does not tear
+        it down.
+        """
+        build = Build(self.recipe, self.key, None)
+        build.uses, build.place = self.uses, self.place
+        build.end()
+        return build
 
     def end(self) -> None:
         """Let those go on who wait for it, and let go of the frame below."""

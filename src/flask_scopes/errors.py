@@ -53,6 +53,22 @@ class ClosedError(ScopesError):
     """
 
 
+class StartError(ScopesError):
+    """Raised when a process is about to serve: an eager object cannot be built."""
+
+
+class CloseTimeout(ScopesError, TimeoutError):
+    """Raised when the application is closed: the teardown of an object took longer
+    than ``SCOPES_CLOSE_TIMEOUT`` allows, and was interrupted.
+    """
+
+
+class ForkWarning(UserWarning):
+    """Shown once in a forked process, at its first use of an application object, if
+    others had been built before the fork.
+    """
+
+
 class UnitFailed(ScopesError):
     """Raised at each ``yield`` of a unit that fails without an exception of its own:
     because of the response's status, or of :meth:`~flask_scopes.Scopes.doom`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as c
 import contextlib
 import functools
+import math
 import typing as t
 import weakref
 
@@ -14,12 +15,16 @@ from . import contexts
 from . import ending
 from . import hooks
 from . import replay
+from . import starting
 from . import unit_messages
 from . import views
 from .application import Application
 from .lookup import current_unit
+from .options import Options
+from .recipe import Recipe
+from .resource import Decorator
 from .resource import Resource
-from .resource import SentDecorator
+from .resource import recipe_of
 from .resource import resource
 from .scope import Scope
 from .views import View
@@ -46,6 +51,8 @@ class Scopes:
     def __init__(self, app: flask.Flask | None = None) -> None:
         self.applications: weakref.WeakSet[Application] = weakref.WeakSet()
         """What the apps that use these resources keep, while they are alive."""
+        self.kept: list[Recipe] = []
+        """The application resources with options, in the order of their making."""
         self.longest_body = 0
         """How much of a request's body some view wants to be kept, in bytes."""
         self.keeps_until_sent = False
@@ -74,16 +81,41 @@ class Scopes:
     ) -> Resource[P, T]: ...
     @t.overload
     def application(self, factory: c.Callable[P, T], /) -> Resource[P, T]: ...
-    def application(self, factory: c.Callable[P, t.Any], /) -> Resource[P, t.Any]:
+    @t.overload
+    def application(
+        self,
+        /,
+        *,
+        eager: bool = False,
+        fork: t.Literal["rebuild", "share"] = "rebuild",
+        ping: c.Callable[[t.Any], object] | None = None,
+        check: c.Callable[[t.Any], object] | None = None,
+        every: float = math.inf,
+    ) -> Decorator: ...
+    def application(
+        self, factory: c.Callable[P, t.Any] | None = None, /, **options: t.Any
+    ) -> t.Any:
         """One object per app and process: built at first use, by whichever thread
-        comes first, and kept until :meth:`close`.
+        comes first, and kept until the process ends, or until :meth:`close`.
 
         The factory runs with an app context alone: ``current_app`` works, while
         ``request``, ``session`` and ``g`` raise, so nothing of one request can be
         kept for the next.
 
-        :raises SetupError: the factory is async or not callable.
+        :param eager: build it when the process begins to serve; see :meth:`start`.
+        :param fork: ``"share"`` lets forked processes use what was built before the
+            fork, and leaves closing it to the process that built it.
+        :param ping: called with the object by :meth:`pings`. An exception, or False,
+            means that it is not well.
+        :param check: called with the object, in the same way, before it is handed
+            out, but at most *every* so many seconds. What is not well is replaced,
+            with all that was built from it. The old one is closed when no request
+            that may hold it is left.
+        :raises SetupError: the factory is async or not callable; or an option is
+            not what it should be.
         """
+        if factory is None:
+            return functools.partial(self._keep, Options(**options))
         return resource(Scope.APPLICATION, factory, self)
 
     @t.overload
@@ -91,7 +123,7 @@ class Scopes:
     @t.overload
     def request(self, factory: c.Callable[P, T], /) -> Resource[P, T]: ...
     @t.overload
-    def request(self, /, *, until: t.Literal["sent"]) -> SentDecorator: ...
+    def request(self, /, *, until: t.Literal["sent"]) -> Decorator: ...
     def request(
         self, factory: c.Callable[P, t.Any] | None = None, /, *, until: str = ""
     ) -> t.Any:
@@ -197,11 +229,37 @@ class Scopes:
         self._tell()
         return views.before_view(lambda: replay.begin(policy, self))
 
+    def _keep(
+        self, options: Options, factory: c.Callable[P, t.Any]
+    ) -> Resource[P, t.Any]:
+        made = resource(Scope.APPLICATION, factory, self, options)
+        self.kept.append(recipe_of(made))
+        self._tell()
+        return made
+
+    def start(self, app: flask.Flask | None = None) -> None:
+        """Build the ``eager`` objects now, each after what it asks for. To be called
+        where a process is about to serve, after any fork. ``flask run`` and uWSGI
+        do it by themselves, gunicorn by :mod:`flask_scopes.gunicorn`; otherwise the
+        first request does.
+
+        :param app: the current app, if not given.
+        :raises StartError: one could not be built.
+        :raises OutsideScopeError: no *app*, and no app context either; or an app
+            that these Scopes do not know.
+        """
+        starting.start(self._app("start", app), self.kept)
+
     def _tell(self) -> None:
         """Let the apps know what they have to care for. The others need not pay."""
         for home in list(self.applications):
             home.keeps_until_sent |= self.keeps_until_sent
             app = home.app()
+            eager = any(recipe.options.eager for recipe in self.kept)
+            if eager and not home.starts and app is not None:
+                home.starts = True
+                starting.watch_servers()
+                hooks.start_first(app, home)
             if self.longest_body and not home.replays and app is not None:
                 home.replays = True
                 hooks.allow_replays(app, home.longest_body)
@@ -216,7 +274,7 @@ class Scopes:
             that these Scopes do not know.
         :raises BaseExceptionGroup: of what the teardowns raised.
         """
-        self._app("close", app).extensions["scopes"].store().end(None)
+        self._app("close", app).extensions["scopes"].store().close()
 
     def _app(self, what: str, app: flask.Flask | None) -> flask.Flask:
         """*app*, or else the current one, if it is set up with these Scopes."""

@@ -29,9 +29,12 @@ from . import contexts
 from . import ending
 from . import interface
 from . import replay
+from . import starting
 
 if t.TYPE_CHECKING:
     from flask import Flask
+
+    from .application import Application
 
 
 def install(app: Flask, units: c.Sized) -> None:
@@ -178,6 +181,22 @@ def allow_replays(app: Flask, limit: c.Callable[[], int]) -> None:
     def wsgi_app(environ: t.Any, start_response: t.Any) -> t.Any:
         attempt = functools.partial(call, reference())
         return replay.run(attempt, environ, start_response, limit())
+
+    app.wsgi_app = wsgi_app  # type: ignore[method-assign]  # the same
+
+
+def start_first(app: Flask, home: Application) -> None:
+    """Wrap ``wsgi_app``, so that the first request of a process starts it."""
+    call = _unbound(app, "wsgi_app")
+    # Both weak: *home* is part of the app.
+    reference, its_home = weakref.ref(app), weakref.ref(home)
+
+    def wsgi_app(environ: t.Any, start_response: t.Any) -> t.Any:
+        app = t.cast("Flask", reference())
+        home = t.cast("Application", its_home())
+        if not home.store().started:
+            starting.at_first_request(app, home)
+        return call(app, environ, start_response)
 
     app.wsgi_app = wsgi_app  # type: ignore[method-assign]  # the same
 

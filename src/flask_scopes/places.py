@@ -46,9 +46,7 @@ def caller() -> str:
     Names the thread too when it is not the main one: that is most often why
     there is no context.
     """
-    frame: types.FrameType | None = inspect.currentframe()
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame = frame.f_back
+    frame = user_frame()
     if frame is None:
         return "an unknown place"
     place = f"{short_path(frame.f_code.co_filename)}:{frame.f_lineno}"
@@ -56,6 +54,19 @@ def caller() -> str:
     if thread is threading.main_thread():
         return place
     return f"{place}, in thread {thread.name!r}"
+
+
+def user_frame() -> types.FrameType | None:
+    """The first frame outside this package."""
+    frame: types.FrameType | None = inspect.currentframe()
+    while frame is not None and is_ours(frame.f_code.co_filename):
+        frame = frame.f_back
+    return frame
+
+
+def is_ours(filename: str) -> bool:
+    """Whether *filename* is part of this package."""
+    return filename.startswith(_PACKAGE)
 
 
 def short_path(filename: str) -> str:

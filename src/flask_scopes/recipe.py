@@ -11,6 +11,8 @@ import types
 import typing as t
 
 from . import messages
+from .options import NONE
+from .options import Options
 from .places import innermost
 from .places import name_of
 from .places import place_of
@@ -32,6 +34,7 @@ class Recipe:
     __slots__ = (
         "__weakref__",
         "factory",
+        "options",
         "owner",
         "positional",
         "replacements",
@@ -41,12 +44,17 @@ class Recipe:
     )
 
     def __init__(
-        self, scope: Scope, factory: c.Callable[..., object], owner: object
+        self,
+        scope: Scope,
+        factory: c.Callable[..., object],
+        owner: object,
+        options: Options = NONE,
     ) -> None:
         self.scope = scope
         self.factory = factory
         self.owner = owner
         """The :class:`~flask_scopes.Scopes` whose apps may use it."""
+        self.options = options
         self.replacements: tuple[Replacement, ...] = ()
         """The overrides in force, the newest last."""
         self.signature = _signature(factory)

@@ -15,8 +15,11 @@ import types
 import typing as t
 
 from . import messages
+from . import process_messages
 from .contexts import app_context
 from .lookup import find
+from .options import NONE
+from .options import Options
 from .overrides import override
 from .recipe import Recipe
 from .scope import Scope
@@ -74,8 +77,10 @@ class Resource(t.Protocol[P, T]):
     ) -> contextlib.AbstractContextManager[None]: ...
 
 
-class SentDecorator(t.Protocol):
-    """What ``@scopes.request(until="sent")`` decorates a factory with."""
+class Decorator(t.Protocol):
+    """What ``@scopes.application(...)`` and ``@scopes.request(...)`` decorate a
+    factory with.
+    """
 
     @t.overload
     def __call__(self, factory: c.Callable[P, c.Iterator[T]], /) -> Resource[P, T]: ...
@@ -84,12 +89,15 @@ class SentDecorator(t.Protocol):
 
 
 def resource(
-    scope: Scope, factory: c.Callable[P, object], owner: object
+    scope: Scope,
+    factory: c.Callable[P, object],
+    owner: object,
+    options: Options = NONE,
 ) -> Resource[P, t.Any]:
     """Make the resource that calls *factory* once in each *scope*.
 
     :raises SetupError: *factory* is not callable, is asynchronous, or is made by
-        :func:`contextlib.contextmanager`.
+        :func:`contextlib.contextmanager`; or it does not go with *options*.
     """
     if not callable(factory):
         raise messages.bad_factory(scope, factory, "it is not a function")
@@ -97,7 +105,10 @@ def resource(
         raise messages.bad_factory(scope, factory, messages.IS_ASYNC)
     if getattr(factory, "__code__", None) is _CONTEXT_MANAGER:
         raise messages.bad_factory(scope, factory, messages.IS_CONTEXT_MANAGER)
-    recipe = Recipe(scope, factory, owner)
+    recipe = Recipe(scope, factory, owner, options)
+    problem = options.problem() or _eager_problem(recipe)
+    if problem:
+        raise process_messages.bad_options(recipe, problem)
     call = _CALLS[scope, recipe.signature is not None]()
     functools.update_wrapper(call, factory)
     call.__name__ = recipe.name
@@ -105,6 +116,20 @@ def resource(
     vars(call)["__signature__"] = _Signature(factory)
     vars(call)["override"] = functools.partial(override, recipe)
     return t.cast("Resource[P, t.Any]", types.MethodType(call, recipe))
+
+
+def recipe_of(made: Resource[..., t.Any]) -> Recipe:
+    """What *made* is the call of."""
+    return t.cast("Recipe", t.cast("types.MethodType", made).__self__)
+
+
+def _eager_problem(recipe: Recipe) -> str | None:
+    try:
+        if recipe.options.eager:
+            recipe.key((), {})
+    except TypeError:
+        return "it is eager, and its factory takes arguments that nobody would pass"
+    return None
 
 
 def _application() -> c.Callable[..., t.Any]:

@@ -81,3 +81,11 @@ def raise_together(failures: c.Sequence[tuple[Build, BaseException]]) -> None:
     raise BaseExceptionGroup(
         f"teardown failed: {lines}", [failure for _, failure in failures]
     )
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """What :func:`raise_together` has put together, or *error* itself."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    group = t.cast("BaseExceptionGroup[BaseException]", error)
+    return list(group.exceptions)

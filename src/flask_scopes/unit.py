@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import collections.abc as c
+import threading
 import typing as t
 import weakref
 
 from . import contexts
 from . import errors
+from . import process_messages
 from . import unit_messages
+from .forks import keep
 from .store import State
 from .store import Store
 from .teardown import finish
@@ -67,12 +70,15 @@ class Unit(Committing):
         "forks",
         "sending",
         "sent",
+        "thread",
         "units",
     )
 
     def __init__(self, units: dict[int, weakref.ref[Unit]]) -> None:
         super().__init__()
         self.forks = contexts.forks
+        self.thread = threading.get_ident()
+        """In which it began."""
         self.attaching: list[None] = []
         """An entry for each thread that puts a shortcut to it on a context."""
         self.doomed: errors.UnitFailed | None = None
@@ -88,6 +94,10 @@ class Unit(Committing):
         self.closed = False
         self.units = units
         units[id(self)] = weakref.ref(self)
+
+    def is_own(self) -> bool:
+        """Whether it is of this process, and not of one that forked it."""
+        return self.forks == contexts.forks
 
     def is_open(self) -> bool:
         """Whether objects can be built in it, by this process."""
@@ -112,8 +122,8 @@ class Unit(Committing):
         :raises BaseExceptionGroup: of what the teardowns raised otherwise.
         """
         # A fork in the middle of the unit is not its end.
-        if self.forks != contexts.forks:
-            _inherited.append(self)
+        if not self.is_own():
+            keep(self)
             return
         super().end(error)
 
@@ -124,8 +134,8 @@ class Unit(Committing):
         :raises CommitFailed: nothing had failed, and a teardown raised one.
         :raises BaseExceptionGroup: of what the teardowns raised otherwise.
         """
-        if self.forks != contexts.forks:
-            _inherited.append(self)
+        if not self.is_own():
+            keep(self)
             return
         self.units.pop(id(self), None)
         self.closed = True
@@ -139,17 +149,16 @@ class Unit(Committing):
             for store in self.sent:
                 store.error = self.error
 
+    def abandon(self) -> None:
+        """Roll back: the process ends, and nobody is going to finish it.
+
+        :raises BaseExceptionGroup: of what the teardowns raised.
+        """
+        try:
+            self.end(process_messages.unit_left())
+        finally:
+            self.close(None)
+
     def __del__(self) -> None:
         # Of a context that was never popped: else its entry would stay.
         self.units.pop(id(self), None)
-
-
-_inherited: list[Unit] = []
-"""Units of the process that forked this one, kept for ever: the collector would
-close their generators, and with them what the parent is still using.
-"""
-
-
-def keep_inherited(unit: Unit) -> None:
-    """Keep *unit*, of the process that forked this one, from the collector."""
-    _inherited.append(unit)

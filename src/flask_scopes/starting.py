@@ -1,0 +1,106 @@
+"""The start of a process: build what is eager, when it is about to serve.
+
+Not when the app is made: a server may fork afterwards, and a command (``flask
+routes``, a migration, the parent of a reloader) serves nothing. Werkzeug's server
+and uWSGI tell us by themselves; for gunicorn there is a hook to import, and any
+other server starts with ``scopes.start(app)``, or with its first request.
+"""
+
+from __future__ import annotations
+
+import collections.abc as c
+import functools
+import sys
+import typing as t
+
+import werkzeug.serving
+
+from . import process
+from . import process_messages
+from .errors import StartError
+from .lookup import find
+
+if t.TYPE_CHECKING:
+    from flask import Flask
+
+    from .application import Application
+    from .recipe import Recipe
+
+
+def start(app: Flask, recipes: c.Iterable[Recipe]) -> None:
+    """Build those of *recipes* that are eager, each after what it asks for.
+
+    :raises StartError: one could not be built. What was built before it stays.
+    """
+    with app.app_context():
+        for recipe in recipes:
+            if recipe.options.eager:
+                _build(recipe)
+
+
+def _build(recipe: Recipe) -> None:
+    try:
+        find(recipe, (), {})
+    except Exception as error:
+        # Without a traceback of ours: the message says where it was raised.
+        raise process_messages.not_started(recipe, error) from None
+
+
+def start_home(home: Application) -> None:
+    """Build what is eager in one app, unless this process has tried already.
+
+    :raises StartError: an object could not be built.
+    """
+    app, store = home.app(), home.store()
+    if app is not None and not store.started:
+        try:
+            start(app, [recipe for each in list(home.members) for recipe in each.kept])
+        finally:
+            store.started = True
+
+
+def start_all() -> None:
+    """Build what is eager in every app of this process.
+
+    :raises StartError: an object could not be built.
+    """
+    for home in process.homes():
+        start_home(home)
+
+
+def at_first_request(app: Flask, home: Application) -> None:
+    """No server has told us. What cannot be built is logged, and tried again by
+    whoever asks for it: the process serves already.
+    """
+    try:
+        start_home(home)
+    except StartError as error:
+        app.logger.error("%s", error)  # noqa: TRY400  # its text says it all
+
+
+def watch_servers() -> None:
+    """Be told when a server is about to serve, where that is possible."""
+    serve_forever = werkzeug.serving.BaseWSGIServer.serve_forever
+    if hasattr(serve_forever, "scopes_watches"):
+        return
+
+    @functools.wraps(serve_forever)
+    def watched(*args: t.Any, **kwargs: t.Any) -> None:
+        _start_or_exit()
+        serve_forever(*args, **kwargs)
+
+    watched.scopes_watches = True  # type: ignore[attr-defined]  # of a function
+    werkzeug.serving.BaseWSGIServer.serve_forever = watched  # type: ignore[method-assign]  # for every server
+    uwsgi: t.Any = sys.modules.get("uwsgi")
+    if uwsgi is not None:
+        process.after(uwsgi, "post_fork_hook", _start_or_exit)
+
+
+def _start_or_exit() -> None:
+    try:
+        start_all()
+    except StartError as error:
+        print(f"\n{error}\n", file=sys.stderr, flush=True)  # noqa: T201  # to who starts it
+        # In a thread (Werkzeug's reloader serves in one) it ends the thread alone:
+        # the reloader waits for a change, and starts anew.
+        raise SystemExit(1) from None
