@@ -15,6 +15,7 @@ from flask_scopes import CycleError
 from flask_scopes import Resource
 from flask_scopes import ScopeMismatchError
 from flask_scopes import Scopes
+from flask_scopes.resource import Decorator
 
 
 def test_an_application_factory_may_not_use_a_request_object(
@@ -82,7 +83,8 @@ def test_a_teardown_of_the_application_may_not_use_a_request_object_of_a_request
 
 
 def test_a_cycle_is_refused_with_its_path(app: flask.Flask, scopes: Scopes) -> None:
-    for decorate in (scopes.application, scopes.request):
+    both: list[Decorator] = [scopes.application, scopes.request]
+    for decorate in both:
 
         @decorate
         def orders() -> object:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from flask_scopes import ClosedError
 from flask_scopes import Resource
 from flask_scopes import Scopes
+from flask_scopes.resource import Decorator
 
 from .conftest import leaves
 from .conftest import texts_of
@@ -336,9 +337,10 @@ def test_the_law(
     built: list[int] = []
     torn: list[int] = []
     resources: list[Resource[[], int]] = []
+    decorate: Decorator = scopes.application if application else scopes.request
 
     def declare(index: int, needs: list[int], before: bool, after: bool) -> None:
-        @scopes.application if application else scopes.request
+        @decorate
         def factory() -> c.Iterator[int]:
             for need in needs:
                 # Only earlier ones: cycles have tests of their own.

@@ -15,6 +15,7 @@ from .errors import StartError
 from .errors import UnitFailed
 from .errors import YieldError
 from .extension import Scopes
+from .pings import Ping
 from .resource import Resource
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "CycleError",
     "ForkWarning",
     "OutsideScopeError",
+    "Ping",
     "Resource",
     "RetryError",
     "ScopeMismatchError",

@@ -10,11 +10,15 @@ import typing as t
 
 from . import messages
 from . import process_messages
+from . import renewal
 from .deadline import TookTooLong
 from .deadline import within
 from .forks import keep
 from .isolation import app_alone
 from .places import caller
+from .recipe import UNSET
+from .renewal import Checked
+from .renewal import Lease
 from .store import Store
 from .store import run_and_publish
 from .teardown import finish
@@ -27,7 +31,10 @@ if t.TYPE_CHECKING:
     from flask import Flask
 
     from .building import Build
+    from .pings import Question
+    from .recipe import Key
     from .recipe import Recipe
+    from .renewal import Retired
 
 T = t.TypeVar("T")
 
@@ -44,7 +51,16 @@ class ApplicationStore(Store):
     yield can be left after it.
     """
 
-    __slots__ = ("app", "deadline", "pid", "seconds", "started")
+    __slots__ = (
+        "app",
+        "deadline",
+        "lease",
+        "pid",
+        "questions",
+        "retired",
+        "seconds",
+        "started",
+    )
 
     def __init__(self, app: weakref.ref[Flask], seconds: float) -> None:
         super().__init__()
@@ -55,6 +71,12 @@ class ApplicationStore(Store):
         self.deadline: float | None = None
         """When closing it, as :func:`time.monotonic` tells it, is to be over."""
 
+        self.questions: dict[Key, Question] = {}
+        """The last ping of each object."""
+        self.lease = Lease()
+        """Taken by each context before it takes an object."""
+        self.retired: list[Retired] = []
+        """What was replaced, and may still be in use; the oldest first."""
         self.started = False
         """Whether it was tried to build what is eager."""
 
@@ -63,9 +85,17 @@ class ApplicationStore(Store):
         everybody. It stays there to be torn down.
         """
         for build in list(store.built):
-            made = store.objects.get(build.key, self)
-            if build.recipe.options.fork == "share" and made is not self:
+            made = store.objects.get(build.key, UNSET)
+            if build.recipe.options.fork == "share" and made is not UNSET:
+                made = made.value if isinstance(made, Checked) else made
                 self.publish(build.inherited(), made)
+
+    def publish(self, build: Build, made: object) -> None:
+        if build.recipe.options.check is not None:
+            made = Checked(build, made)
+        super().publish(build, made)
+        if self.retired and renewal.is_outdated(self, build):
+            renewal.retire(self, build)
 
     def make(
         self, build: Build, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
@@ -85,7 +115,10 @@ class ApplicationStore(Store):
         """
         if self.deadline is None:
             self.deadline = time.monotonic() + self.seconds
-        self.end(None)
+        try:
+            self.end(None)
+        finally:
+            renewal.close(self)
 
     def finish(self, build: Build, error: BaseException | None) -> BaseException | None:
         if build.generator is None:
@@ -132,6 +165,18 @@ class ApplicationStore(Store):
         finally:
             build.context = context
 
+    def apart(self, recipe: Recipe, step: c.Callable[[], T]) -> T:
+        """Run *step* like the factory of *recipe*, in an empty context."""
+        return contextvars.Context().run(self.run, recipe, step)
+
+    def let_go(self, build: Build) -> bool:
+        """Leave the teardown of *build* to the caller; False if it has no object."""
+        try:
+            self.built.remove(build)
+        except ValueError:
+            return False
+        return True
+
     def run(self, recipe: Recipe, step: c.Callable[[], T]) -> T:
         """Run *step*, in a context of its own, as the factory of *recipe* is run."""
         app = t.cast("Flask", self.app())
@@ -146,9 +191,10 @@ class ApplicationStore(Store):
     def __del__(self) -> None:
         # The app is gone, unclosed. The order is still ours to keep.
         if self.pid != os.getpid():
-            keep([build.generator for build in self.built])
+            keep([self.built, self.retired])
             return
         failures: list[tuple[Build, BaseException]] = []
+        self.built[:0] = [build for entry in self.retired for build in entry.builds]
         while self.built:
             build = self.built.pop()
             failure = finish(build, None)

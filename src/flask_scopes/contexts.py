@@ -72,6 +72,7 @@ class Context(t.Protocol):
     def pop(self, exc: BaseException | None) -> None: ...
 
     scopes_application: dict[Key, t.Any]
+    scopes_lease: object
     scopes_request: dict[Key, t.Any]
     scopes_here: Kept
     scopes_unit: Kept
@@ -320,6 +321,9 @@ def _forked() -> None:
             continue
         seen.add(id(context))
         _forget(context)
+        with contextlib.suppress(AttributeError):
+            # Of the parent's objects.
+            del context.scopes_lease
         tokens = getattr(context, "_cv_tokens", [getattr(context, "_cv_token", None)])
         todo += [getattr(token, "old_value", None) for token in tokens]
 

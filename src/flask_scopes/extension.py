@@ -14,6 +14,7 @@ import flask
 from . import contexts
 from . import ending
 from . import hooks
+from . import pings
 from . import replay
 from . import starting
 from . import unit_messages
@@ -21,6 +22,7 @@ from . import views
 from .application import Application
 from .lookup import current_unit
 from .options import Options
+from .pings import Ping
 from .recipe import Recipe
 from .resource import Decorator
 from .resource import Resource
@@ -248,7 +250,28 @@ class Scopes:
         :raises OutsideScopeError: no *app*, and no app context either; or an app
             that these Scopes do not know.
         """
-        starting.start(self._app("start", app), self.kept)
+        home: Application = self._app("start", app).extensions["scopes"]
+        starting.start(home, self.kept)
+
+    def pings(
+        self,
+        app: flask.Flask | None = None,
+        *,
+        timeout: float = 2.0,
+        build: bool = False,
+    ) -> list[Ping]:
+        """Ask all application objects that have a ``ping`` whether they are well, at
+        once, and each in a thread of its own with an app context.
+
+        :param app: the current app, if not given.
+        :param timeout: how many seconds each has to answer. One that does not is not
+            asked again before it has answered.
+        :param build: whether to build what nobody has used yet, and ask that too.
+        :raises OutsideScopeError: no *app*, and no app context either; or an app
+            that these Scopes do not know.
+        """
+        home: Application = self._app("pings", app).extensions["scopes"]
+        return pings.ask(home, self.kept, timeout, build)
 
     def _tell(self) -> None:
         """Let the apps know what they have to care for. The others need not pay."""

@@ -13,16 +13,19 @@ from . import contexts
 from . import hooks
 from . import messages
 from . import overrides
+from . import renewal
 from . import unit_messages
 from .building import Build
 from .building import current_build
 from .recipe import UNSET
 from .recipe import Recipe
+from .renewal import Checked
 from .scope import Scope
 from .store import State
 
 if t.TYPE_CHECKING:
     from .application import Application
+    from .application_store import ApplicationStore
     from .store import Store
     from .unit import Unit
 
@@ -54,6 +57,11 @@ def find(recipe: Recipe, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> t
             return recipe.value
     if recipe.scope is _APPLICATION:
         shared = home.store()
+        if not hasattr(context, "scopes_lease"):
+            # Before it is looked for; see renewal.py.
+            context.scopes_lease = shared.lease
+        if shared.retired:
+            renewal.sweep(shared)
         found = _get(shared, context, recipe, args, kwargs, asking)
         if asking is None:
             context.scopes_application = shared.objects
@@ -135,15 +143,22 @@ def _get(
     asking: Build | None,
 ) -> object:
     key = recipe if recipe.signature is None else recipe.key(args, kwargs)
+    # Before the object: the other way round, a new one could be noted for an old.
+    record = None if asking is None else store.records.get(key)
     found = store.objects.get(key, UNSET)
-    if found is UNSET:
+    if found is UNSET or (type(found) is Checked and _is_stale(store, found)):
         contexts.detach(context)
         before = overrides.switches
         found = store.get_or_build(recipe, key, args, kwargs, asking)
         if overrides.switches != before:
             overrides.reconsider(store.records.get(key))
+        record = None
     if asking is not None:
-        record = store.records.get(key)
+        record = record or store.records.get(key)
         if record is not None:
             asking.uses[record] = None
-    return found
+    return found.value if type(found) is Checked else found
+
+
+def _is_stale(store: Store, checked: Checked) -> bool:
+    return renewal.is_stale(t.cast("ApplicationStore", store), checked)

@@ -22,6 +22,7 @@ from .options import NONE
 from .options import Options
 from .overrides import override
 from .recipe import Recipe
+from .renewal import now
 from .scope import Scope
 
 P = t.ParamSpec("P")
@@ -109,7 +110,8 @@ def resource(
     problem = options.problem() or _eager_problem(recipe)
     if problem:
         raise process_messages.bad_options(recipe, problem)
-    call = _CALLS[scope, recipe.signature is not None]()
+    calls = _CHECKED if options.check is not None else _CALLS[scope]
+    call = calls[recipe.signature is not None]()
     functools.update_wrapper(call, factory)
     call.__name__ = recipe.name
     # Attributes of a function, which a bound method shows as its own.
@@ -140,6 +142,33 @@ def _application() -> c.Callable[..., t.Any]:
             # Not here: what a factory raises must not seem to come of this.
             pass
         return find(self, (), {})
+
+    return call
+
+
+def _checked() -> c.Callable[..., t.Any]:
+    def call(self: Recipe) -> t.Any:
+        try:
+            checked = _current().scopes_application[self]
+            if now() < checked.due:
+                return checked.value
+        except (LookupError, AttributeError):
+            pass
+        return find(self, (), {})
+
+    return call
+
+
+def _checked_by_arguments() -> c.Callable[..., t.Any]:
+    def call(self: Recipe, /, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        try:
+            if len(args) == self.positional and not kwargs:
+                checked = _current().scopes_application[self, args]
+                if now() < checked.due:
+                    return checked.value
+        except (LookupError, AttributeError, TypeError):
+            pass
+        return find(self, args, kwargs)
 
     return call
 
@@ -180,16 +209,15 @@ def _request_by_arguments() -> c.Callable[..., t.Any]:
     return call
 
 
+_REQUEST = (_request, _request_by_arguments)
+_CHECKED = (_checked, _checked_by_arguments)
 _CALLS = {
-    (Scope.APPLICATION, False): _application,
-    (Scope.APPLICATION, True): _application_by_arguments,
-    (Scope.SENT, False): _request,
-    (Scope.SENT, True): _request_by_arguments,
-    (Scope.REQUEST, False): _request,
-    (Scope.REQUEST, True): _request_by_arguments,
+    Scope.APPLICATION: (_application, _application_by_arguments),
+    Scope.SENT: _REQUEST,
+    Scope.REQUEST: _REQUEST,
 }
-"""By scope, and whether the factory takes arguments: makers of a new function
-each time, because each resource has a name and a docstring of its own.
+"""For factories that take nothing, and for others: makers of a new function each
+time, because each resource has a name and a docstring of its own.
 """
 
 

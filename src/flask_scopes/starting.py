@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import collections.abc as c
 import functools
+import os
+import signal
 import sys
 import typing as t
 
@@ -27,15 +29,19 @@ if t.TYPE_CHECKING:
     from .recipe import Recipe
 
 
-def start(app: Flask, recipes: c.Iterable[Recipe]) -> None:
+def start(home: Application, recipes: c.Iterable[Recipe]) -> None:
     """Build those of *recipes* that are eager, each after what it asks for.
 
     :raises StartError: one could not be built. What was built before it stays.
     """
-    with app.app_context():
-        for recipe in recipes:
-            if recipe.options.eager:
-                _build(recipe)
+    app = t.cast("Flask", home.app())
+    try:
+        with app.app_context():
+            for recipe in recipes:
+                if recipe.options.eager:
+                    _build(recipe)
+    finally:
+        home.store().started = True
 
 
 def _build(recipe: Recipe) -> None:
@@ -46,26 +52,19 @@ def _build(recipe: Recipe) -> None:
         raise process_messages.not_started(recipe, error) from None
 
 
-def start_home(home: Application) -> None:
-    """Build what is eager in one app, unless this process has tried already.
-
-    :raises StartError: an object could not be built.
-    """
-    app, store = home.app(), home.store()
-    if app is not None and not store.started:
-        try:
-            start(app, [recipe for each in list(home.members) for recipe in each.kept])
-        finally:
-            store.started = True
+def _start_home(home: Application) -> None:
+    if not home.store().started:
+        start(home, [recipe for each in list(home.members) for recipe in each.kept])
 
 
 def start_all() -> None:
-    """Build what is eager in every app of this process.
+    """Build what is eager in every app of this process that has not tried it yet.
 
     :raises StartError: an object could not be built.
     """
     for home in process.homes():
-        start_home(home)
+        if home.starts:
+            _start_home(home)
 
 
 def at_first_request(app: Flask, home: Application) -> None:
@@ -73,7 +72,7 @@ def at_first_request(app: Flask, home: Application) -> None:
     whoever asks for it: the process serves already.
     """
     try:
-        start_home(home)
+        _start_home(home)
     except StartError as error:
         app.logger.error("%s", error)  # noqa: TRY400  # its text says it all
 
@@ -93,7 +92,7 @@ def watch_servers() -> None:
     werkzeug.serving.BaseWSGIServer.serve_forever = watched  # type: ignore[method-assign]  # for every server
     uwsgi: t.Any = sys.modules.get("uwsgi")
     if uwsgi is not None:
-        process.after(uwsgi, "post_fork_hook", _start_or_exit)
+        process.after(uwsgi, "post_fork_hook", functools.partial(_start_worker, uwsgi))
 
 
 def _start_or_exit() -> None:
@@ -103,4 +102,19 @@ def _start_or_exit() -> None:
         print(f"\n{error}\n", file=sys.stderr, flush=True)  # noqa: T201  # to who starts it
         # In a thread (Werkzeug's reloader serves in one) it ends the thread alone:
         # the reloader waits for a change, and starts anew.
+        raise SystemExit(1) from None
+
+
+def _start_worker(uwsgi: t.Any) -> None:
+    try:
+        _start_or_exit()
+    except SystemExit:
+        # Its master would start another one at once, and again. (But if it has
+        # served already, that is what it shall do.) What `uwsgi.stop` sends means
+        # "reload" under --die-on-term; this means "stop" under all options.
+        if uwsgi.masterpid() and not any(each["requests"] for each in uwsgi.workers()):
+            os.kill(uwsgi.masterpid(), signal.SIGINT)
+        raise
+    except KeyboardInterrupt:
+        # Another worker has stopped them all.
         raise SystemExit(1) from None
