@@ -8,10 +8,12 @@ import os
 import signal
 import threading
 import traceback
+import warnings
 
 import flask
 import pytest
 
+from flask_scopes import ForkWarning
 from flask_scopes import Scopes
 
 pytestmark = [
@@ -225,3 +227,152 @@ def test_a_fork_while_another_thread_builds_does_not_hang(
     finally:
         go_on.set()
         thread.join(10)
+
+
+def warnings_in(child: c.Callable[[], object]) -> str:
+    """What *child* is warned of, in a forked process."""
+
+    def run() -> object:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            child()
+        own = [each for each in caught if issubclass(each.category, ForkWarning)]
+        return "\n".join(f"{each.filename}: {each.message}" for each in own)
+
+    return in_child(run)
+
+
+def test_one_warning_says_what_had_been_built(app: flask.Flask, scopes: Scopes) -> None:
+    @scopes.application
+    def mongo() -> str:
+        return "mongo"
+
+    @scopes.application
+    def orders() -> str:
+        return f"orders in {mongo()}"
+
+    @scopes.application
+    def mail() -> str:
+        return "mail"
+
+    def child() -> None:
+        for _ in range(3):
+            with app.app_context():
+                mail(), orders()
+
+    with app.app_context():
+        orders()
+    text = warnings_in(child)
+    assert text.count("had been built before process") == 1
+    assert text.startswith(f"{__file__}: 'mongo' (")
+    lines = [line.strip() for line in text.splitlines() if "first used at" in line]
+    assert len(lines) == 2
+    assert [line.split()[0] for line in lines] == ["'mongo'", "'orders'"]
+    assert all("test_forks.py:" in line.rpartition(" at ")[2] for line in lines)
+    # A child of the child has two that it leaves alone.
+    assert "'mongo'" in in_child(lambda: warnings_in(child))
+
+
+def test_no_warning_if_nothing_was_built(app: flask.Flask, scopes: Scopes) -> None:
+    @scopes.application
+    def mongo() -> str:
+        return "mongo"
+
+    @scopes.application
+    def closed() -> str:
+        return "closed"
+
+    def child() -> None:
+        with app.app_context():
+            mongo()
+
+    assert warnings_in(child) == ""
+    with app.app_context():
+        closed()
+    scopes.close(app)
+    assert warnings_in(child) == ""
+
+
+def test_what_is_shared_is_used_by_the_child_and_closed_by_the_parent(
+    app: flask.Flask, scopes: Scopes, log: list[str]
+) -> None:
+    @scopes.application(fork="share")
+    def model(name: str = "north") -> c.Iterator[list[str]]:
+        log.append(f"read {name}")
+        yield [name]
+        log.append(f"close {name}")
+
+    with app.app_context():
+        mine = model()
+
+    def child() -> object:
+        with app.app_context():
+            own = model() is mine
+            model("south")
+        scopes.close(app)
+        return own, log
+
+    assert warnings_in(child) == ""
+    expected = "(True, ['read north', 'read south', 'close south'])"
+    assert in_child(child) == expected
+    # And in a child of the child, which has used nothing itself.
+    assert in_child(lambda: in_child(child)) == expected
+    scopes.close(app)
+    assert log == ["read north", "close north"]
+
+
+def test_what_is_shared_can_be_replaced_in_the_child(
+    app: flask.Flask, scopes: Scopes
+) -> None:
+    made: list[int] = []
+
+    @scopes.application(fork="share", check=lambda obj: obj == os.getpid(), every=0)
+    def model() -> int:
+        made.append(os.getpid())
+        return os.getpid()
+
+    with app.app_context():
+        model()
+
+    def child() -> object:
+        with app.app_context():
+            return model() == os.getpid(), len(made)
+
+    assert in_child(child) == "(True, 2)"
+
+
+def test_twenty_forks_while_another_thread_builds(
+    app: flask.Flask, scopes: Scopes
+) -> None:
+    building = threading.Event()
+    over = threading.Event()
+
+    @scopes.application
+    def slow(number: int) -> str:
+        if threading.current_thread() is not threading.main_thread():
+            building.set()
+            over.wait(0.05)
+        return f"made {number}"
+
+    def build() -> None:
+        number = 0
+        while not over.is_set():
+            with app.app_context():
+                slow(number)
+            number += 1
+
+    def use() -> str:
+        with app.app_context():
+            return slow(10**9)
+
+    threads = [threading.Thread(target=build) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    assert building.wait(10)
+    try:
+        for _ in range(20):
+            assert in_child(use) == f"made {10**9}"
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(10)

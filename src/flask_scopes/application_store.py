@@ -9,6 +9,7 @@ import time
 import typing as t
 
 from . import messages
+from . import process
 from . import process_messages
 from . import renewal
 from .deadline import TookTooLong
@@ -94,6 +95,7 @@ class ApplicationStore(Store):
         if build.recipe.options.check is not None:
             made = Checked(build, made)
         super().publish(build, made)
+        process.come_first()
         if self.retired and renewal.is_outdated(self, build):
             renewal.retire(self, build)
 

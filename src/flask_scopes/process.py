@@ -42,6 +42,8 @@ _STDERR: t.Final = 2
 
 _homes: list[weakref.ref[Application]] = []
 """Those to be closed, in the order of their first use; some more than once."""
+_finalizers: list[t.Any] = []
+"""That of :mod:`multiprocessing`, if it is there."""
 _hooked: set[int] = set()
 """The processes in which the hooks are installed; this one's parents are as well."""
 
@@ -62,14 +64,21 @@ def homes() -> list[Application]:
     return list(dict.fromkeys(home for home in found if home is not None))
 
 
-def _hook() -> None:
-    # At first use rather than at import: what was imported before, to be used by
-    # factories, ends after us.
+def come_first() -> None:
+    """End before all that was imported so far: factories use it. (What was
+    registered last is called first.)
+    """
+    atexit.unregister(end)
     atexit.register(end)
     util: t.Any = sys.modules.get("multiprocessing.util")
-    if util is not None:
+    # A child begins by forgetting all of them, after it has imported the program.
+    if util is not None and not any(each.still_active() for each in _finalizers):
         # Before all of its own, which join what a teardown may still talk to.
-        util.Finalize(None, end, exitpriority=1000)
+        _finalizers[:] = [util.Finalize(None, end, exitpriority=1000)]
+
+
+def _hook() -> None:
+    come_first()
     signals: t.Any = sys.modules.get("celery.signals")
     if signals is not None:
         signals.worker_process_shutdown.connect(_end, weak=False, dispatch_uid=__name__)
