@@ -13,6 +13,7 @@ import pytest
 
 from flask_scopes import ScopesError
 
+from .messages import processes
 from .messages import shop
 
 GOLDEN = pathlib.Path(__file__).parent / "messages"
@@ -24,12 +25,22 @@ def text_of(use: c.Callable[[], object]) -> str:
     error: t.Any = raised.value
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         (error,) = error.exceptions
-    return re.sub(r"[^\s(]*messages/shop\.py", "shop.py", str(error)) + "\n"
+    return shortened(str(error))
+
+
+def shortened(text: str) -> str:
+    return re.sub(r"[^\s(]*messages/(shop|processes)\.py", "shop.py", text) + "\n"
 
 
 @pytest.mark.parametrize("name", sorted(shop.CASES))
 def test_message(name: str) -> None:
     assert text_of(shop.CASES[name]) == (GOLDEN / f"{name}.txt").read_text()
+
+
+def test_the_warning_of_a_fork() -> None:
+    text = shortened(processes.forked(*processes.an_app()))
+    text = re.sub(r"process \d+", "process 42", text)
+    assert text == (GOLDEN / "forked.txt").read_text()
 
 
 def test_the_thread_is_named() -> None:

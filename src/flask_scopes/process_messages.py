@@ -69,7 +69,10 @@ def bad_options(recipe: Described, problem: str) -> SetupError:
     return SetupError(
         f"{named(recipe)} cannot be kept like that: {problem}.\n\n"
         f"Seen at {caller()}.\n\n"
-        "To fix it, see what @scopes.application(...) takes.",
+        "To fix it, write for example one of:\n"
+        "  * @scopes.application(check=is_well, every=30)   every in seconds\n"
+        "  * @scopes.application(eager=True, ping=is_well)   is_well takes the object\n"
+        '  * @scopes.application(fork="share")',
         [recipe.name],
     )
 
