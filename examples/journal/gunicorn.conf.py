@@ -1,0 +1,37 @@
+"""`make serve`: the journal in two processes of four threads, behind gunicorn.
+
+    gunicorn --config journal/gunicorn.conf.py
+
+A reload (`kill -HUP` to the first process) loads new code without losing a request:
+the old processes finish what they have begun, close what they have built, and go.
+"""
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import journal
+from flask_scopes.embedded import mongod
+from flask_scopes.gunicorn import post_worker_init as post_worker_init
+
+wsgi_app = "journal:create_app()"
+bind = f"127.0.0.1:{os.environ.get('PORT', '8000')}"
+workers = 2
+threads = 4
+proc_name = "journal"
+control_socket_disable = True
+
+
+def on_starting(arbiter: Any) -> None:
+    """One MongoDB for all processes, as each would start its own. It belongs to the
+    first, which serves nothing and outlives them."""
+    arbiter.open = ExitStack()
+    if not os.environ.get("MONGO_URI"):
+        here = Path(journal.__file__).parent / "instance"
+        folder = Path(os.environ.get("JOURNAL_INSTANCE") or here, "mongodb")
+        os.environ["MONGO_URI"] = arbiter.open.enter_context(mongod(folder)).uri
+
+
+def on_exit(arbiter: Any) -> None:
+    arbiter.open.close()
