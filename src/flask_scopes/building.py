@@ -8,12 +8,6 @@ that the factory starts and waits for) carries the stack along, so there it is.
 
 When the object is ready the same record stays with it: which generator will
 tear it down, and what it asked for while it was made.
-
-Threads wait for each other's builds. Before a thread waits it says so in
-``_waiting`` and then looks whether the build that it is about to wait for is,
-directly or through others, waiting for one of its own: of two threads that
-close a circle the later one sees the earlier one's entry, so no lock is needed
-and at least one of them gets an error where both would have hung.
 """
 
 from __future__ import annotations
@@ -149,80 +143,9 @@ def run_factory(
         current_build.reset(token)
 
 
-def wait_for(rival: Build, mine: Build | None) -> None:
-    """Return when *rival*, which another thread is making, is ready or has failed.
-
-    :param mine: what this thread is building meanwhile, if anything.
-    :raises CycleError: *rival* is part of what asked, or waits for it.
-    """
-    steps = [] if mine is None else list(mine.chain())
-    if rival in steps:
-        loop = steps[: steps.index(rival) + 1]
-        path = [build.recipe for build in reversed(loop)]
-        raise messages.cycle([*path, rival.recipe])
-    if rival.thread == threading.get_ident():
-        # Asked for in another context, so that the stack does not tell: by a
-        # signal receiver or a teardown function that its factory sets off.
-        raise messages.cycle([rival.recipe, rival.recipe])
-    # With the thread: several may run in copies of one factory's context, and
-    # one that holds a build may ask for another where the stack does not reach.
-    me = (mine, threading.get_ident())
-    _waiting[me] = rival
-    try:
-        circle = _circle(steps, rival)
-        if circle is not None:
-            raise messages.cycle(circle, threads=True)
-        rival.wait()
-    finally:
-        del _waiting[me]
-
-
-_waiting: dict[tuple[Build | None, int], Build] = {}
-"""Who (the innermost build of a thread, if any, and the thread) waits for what."""
-
-
-def _waits() -> list[tuple[tuple[Build | None, int], Build]]:
-    while True:
-        try:
-            return list(_waiting.items())
-        except RuntimeError:
-            # Not even a copy is atomic on Python 3.11: it allocates, a collection
-            # may run finalizers then, and other threads meanwhile.
-            continue
-
-
-def _circle(own: list[Build], rival: Build) -> list[Recipe] | None:
-    """The path from one of *own*, this thread's builds with the innermost first,
-    through other threads back to it.
-    """
-    me = threading.get_ident()
-    ways: list[tuple[Build, list[Recipe]]] = [(rival, [rival.recipe])]
-    seen: set[Build] = set()
-    while ways:
-        goal, path = ways.pop()
-        if goal in own:
-            below = own[: own.index(goal) + 1]
-            return [build.recipe for build in reversed(below)] + path
-        if goal.running and goal.thread == me:
-            return [goal.recipe, *path]
-        if goal in seen:
-            continue
-        seen.add(goal)
-        for (waiter, thread), target in _waits():
-            chain = [] if waiter is None else list(waiter.chain())
-            if goal in chain:
-                above = chain[: chain.index(goal)]
-                step = [build.recipe for build in reversed(above)]
-                ways.append((target, [*path, *step, target.recipe]))
-            elif goal.running and goal.thread == thread:
-                ways.append((target, [*path, target.recipe]))
-    return None
-
-
 def _forked() -> None:
     # What the parent was building is not being built in the child.
     current_build.set(None)
-    _waiting.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -20,12 +20,12 @@ import typing as t
 from . import messages
 from .building import Build
 from .building import run_factory
-from .building import wait_for
 from .recipe import UNSET
 from .recipe import Key
 from .recipe import Recipe
 from .teardown import finish
 from .teardown import raise_together
+from .waiting import wait_for
 
 
 class State(enum.Enum):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Event
 from urllib.error import URLError
@@ -119,7 +120,7 @@ def test_a_reload_under_load_loses_no_request(tmp_path: Path) -> None:
                     before = pids(tmp_path) - {process.pid}
                     Event().wait(0.7)
                     process.send_signal(signal.SIGHUP)
-                    wait_until(lambda old=before: not old & pids(tmp_path))  # type: ignore[misc]  # none is passed
+                    wait_until(partial(have_ended, before, tmp_path))
             finally:
                 over.set()
             for future in going:
@@ -132,6 +133,10 @@ def test_a_reload_under_load_loses_no_request(tmp_path: Path) -> None:
     assert "Traceback" not in printed
     assert "Warning" not in printed
     assert processes_of(tmp_path) == []
+
+
+def have_ended(before: set[int], folder: Path) -> bool:
+    return not before & pids(folder)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
