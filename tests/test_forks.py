@@ -321,24 +321,65 @@ def test_what_is_shared_is_used_by_the_child_and_closed_by_the_parent(
     assert log == ["read north", "close north"]
 
 
-def test_what_is_shared_can_be_replaced_in_the_child(
+def test_what_is_shared_is_checked_in_the_child(
     app: flask.Flask, scopes: Scopes
 ) -> None:
-    made: list[int] = []
+    me = os.getpid()
 
-    @scopes.application(fork="share", check=lambda obj: obj == os.getpid(), every=0)
+    @scopes.application(fork="share", check=lambda made: made == me, every=0)
     def model() -> int:
-        made.append(os.getpid())
         return os.getpid()
 
-    with app.app_context():
-        model()
+    def use() -> bool:
+        with app.app_context():
+            return model() == model() == me
+
+    assert use()
+    assert in_child(use) == "True"
+
+
+def test_what_is_shared_is_replaced_in_the_child_alone(
+    app: flask.Flask, scopes: Scopes
+) -> None:
+    @scopes.application(fork="share", check=lambda made: made == os.getpid(), every=0)
+    def model() -> int:
+        return os.getpid()
+
+    def use() -> bool:
+        with app.app_context():
+            return model() == os.getpid()
+
+    assert use()
+    assert in_child(use) == "True"
+    assert use()
+
+
+def test_an_inherited_context_keeps_open_what_the_child_has(
+    app: flask.Flask, scopes: Scopes
+) -> None:
+    closed: list[int] = []
+    made: list[int] = []
+
+    @scopes.application(check=lambda number: len(made) > 1, every=0)
+    def connection() -> c.Iterator[int]:
+        made.append(len(made))
+        yield made[-1]
+        closed.append(os.getpid())
 
     def child() -> object:
+        made.clear()
+        held = connection()
         with app.app_context():
-            return model() == os.getpid(), len(made)
+            # It is not well, and replaced; and the new one is used.
+            connection()
+        with app.app_context():
+            connection()
+        return held, made, closed
 
-    assert in_child(child) == "(True, 2)"
+    with app.app_context():
+        connection()
+        assert in_child(child) == "(0, [0, 1], [])"
+    scopes.close(app)
 
 
 def test_twenty_forks_while_another_thread_builds(

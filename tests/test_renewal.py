@@ -321,6 +321,20 @@ def test_an_older_context_keeps_the_later_ones_open_too(
         assert pool.open == [4]
 
 
+def test_nothing_is_left_of_those_that_were_closed(
+    app: flask.Flask, pool: Pool
+) -> None:
+    for _ in range(5):
+        with app.app_context():
+            pool.connection().well = False
+    for _ in range(2):
+        with app.app_context():
+            pool.connection()
+    store = app.extensions["scopes"].store()
+    assert len(store.built) == len(store.records) == 1
+    assert store.retired == []
+
+
 def test_at_the_end_all_are_closed(
     app: flask.Flask, scopes: Scopes, pool: Pool
 ) -> None:

@@ -75,6 +75,7 @@ def test_what_fails_is_said_in_full(app: flask.Flask, scopes: Scopes) -> None:
     assert caught.value.path == ("model",)
     # Nothing of ours is printed above it.
     assert caught.value.__suppress_context__
+    assert caught.value.__cause__ is None
 
 
 def test_of_our_own_errors_the_path_is_kept(app: flask.Flask, scopes: Scopes) -> None:

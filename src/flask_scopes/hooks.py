@@ -192,11 +192,8 @@ def start_first(app: Flask, home: Application) -> None:
     reference, its_home = weakref.ref(app), weakref.ref(home)
 
     def wsgi_app(environ: t.Any, start_response: t.Any) -> t.Any:
-        app = t.cast("Flask", reference())
-        home = t.cast("Application", its_home())
-        if not home.store().started:
-            starting.at_first_request(app, home)
-        return call(app, environ, start_response)
+        starting.at_first_request(t.cast("Application", its_home()))
+        return call(reference(), environ, start_response)
 
     app.wsgi_app = wsgi_app  # type: ignore[method-assign]  # the same
 

@@ -93,7 +93,6 @@ def is_stale(store: ApplicationStore, checked: Checked) -> bool:
     build = checked.build
     every = build.recipe.options.every
     well = True
-    checked.due = now() + every
     try:
         well = _ask(store, checked)
         if not well:

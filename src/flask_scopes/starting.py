@@ -67,14 +67,14 @@ def start_all() -> None:
             _start_home(home)
 
 
-def at_first_request(app: Flask, home: Application) -> None:
+def at_first_request(home: Application) -> None:
     """No server has told us. What cannot be built is logged, and tried again by
     whoever asks for it: the process serves already.
     """
     try:
         _start_home(home)
     except StartError as error:
-        app.logger.error("%s", error)  # noqa: TRY400  # its text says it all
+        t.cast("Flask", home.app()).logger.error("%s", error)  # its text says it all
 
 
 def watch_servers() -> None:
