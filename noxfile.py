@@ -33,7 +33,9 @@ def tests(session: nox.Session, flask: str) -> None:
     # Before 8.2, click did not say that a command had failed when it was left.
     click = ["click<8.2"] if flask == FLASKS[0] else []
     session.install(".[embedded]", f"flask{flask}", *click, *group)
-    core = ["tests", "--ignore=tests/test_embedded.py"] if flask else []
+    # How processes live does not depend on it.
+    others = ["tests/test_embedded.py", "tests/test_celery.py", "tests/servers"]
+    core = ["tests", *[f"--ignore={each}" for each in others]] if flask else []
     if flask and session.python != PYTHONS[0]:
         # What a database does there, the oldest Python has shown.
         core += ["--ignore=tests/test_soak.py", "-m", "not mongo"]
