@@ -111,11 +111,53 @@ def test_it_closes_however_the_script_is_left(ending: str, status: int) -> None:
 def test_what_was_imported_before_ends_after_it() -> None:
     lines = run(
         """
+        import types
+        sys.modules["driver"] = types.ModuleType("driver")
         atexit.register(say, "driver ends")
         with app.app_context(): orders()
         """
     )
     assert lines == [*CLOSED, "driver ends"]
+
+
+def test_what_is_built_while_python_ends_is_closed_as_well() -> None:
+    lines = run(
+        """
+        @atexit.register
+        def last():
+            import this_is_new
+            with app.app_context(): orders()
+
+        import types
+        sys.modules["this_is_new"] = types.ModuleType("this_is_new")
+        with app.app_context(): mongo()
+        atexit.unregister(last), atexit.register(last)
+        """
+    )
+    assert lines == CLOSED
+
+
+def test_many_apps_in_many_threads_are_all_closed() -> None:
+    lines = run(
+        """
+        apps = []
+
+        def make(number):
+            for _ in range(100):
+                # Others come and go meanwhile.
+                scopes.init_app(flask.Flask("short"))
+                each = flask.Flask("long")
+                apps.append(each)
+                scopes.init_app(each)
+                with each.app_context(): mongo()
+
+        sys.setswitchinterval(1e-6)
+        threads = [threading.Thread(target=make, args=[n]) for n in range(4)]
+        for each in threads: each.start()
+        for each in threads: each.join()
+        """
+    )
+    assert lines == ["mongo closed"] * 400
 
 
 def test_after_the_end_nothing_is_built() -> None:

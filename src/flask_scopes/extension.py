@@ -51,8 +51,7 @@ class Scopes:
     """
 
     def __init__(self, app: flask.Flask | None = None) -> None:
-        self.applications: weakref.WeakSet[Application] = weakref.WeakSet()
-        """What the apps that use these resources keep, while they are alive."""
+        self._homes: list[weakref.ref[Application]] = []
         self.kept: list[Recipe] = []
         """The application resources with options, in the order of their making."""
         self.longest_body = 0
@@ -74,8 +73,14 @@ class Scopes:
         if self in home.members:
             raise unit_messages.known_app(app.name)
         home.members.add(self)
-        self.applications.add(home)
+        self._homes.append(weakref.ref(home, self._homes.remove))
         self._tell()
+
+    @property
+    def applications(self) -> list[Application]:
+        """What the apps that use these resources keep, while they are alive."""
+        found = [reference() for reference in list(self._homes)]
+        return [home for home in found if home is not None]
 
     @t.overload
     def application(
@@ -275,7 +280,7 @@ class Scopes:
 
     def _tell(self) -> None:
         """Let the apps know what they have to care for. The others need not pay."""
-        for home in list(self.applications):
+        for home in self.applications:
             home.keeps_until_sent |= self.keeps_until_sent
             app = home.app()
             eager = any(recipe.options.eager for recipe in self.kept)

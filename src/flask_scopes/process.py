@@ -42,6 +42,8 @@ _STDERR: t.Final = 2
 
 _homes: list[weakref.ref[Application]] = []
 """Those to be closed, in the order of their first use; some more than once."""
+_imported: list[int] = [0]
+"""How many modules there were when the hooks were installed last."""
 _finalizers: list[t.Any] = []
 """That of :mod:`multiprocessing`, if it is there."""
 _hooked: set[int] = set()
@@ -50,8 +52,8 @@ _hooked: set[int] = set()
 
 def watch(home: Application) -> None:
     """Close what *home* has in this process when the process ends."""
-    _homes[:] = [each for each in _homes if each() is not None]
-    _homes.append(weakref.ref(home))
+    # To rebuild the list would lose what another thread appends meanwhile.
+    _homes.append(weakref.ref(home, _homes.remove))
     if os.getpid() not in _hooked:
         _hooked.add(os.getpid())
         _hook()
@@ -68,8 +70,11 @@ def come_first() -> None:
     """End before all that was imported so far: factories use it. (What was
     registered last is called first.)
     """
-    atexit.unregister(end)
-    atexit.register(end)
+    if len(sys.modules) != _imported[-1]:
+        # Once more, and not instead: what is registered while these are called is not
+        # called, and this may be called by one of them.
+        _imported[:] = [len(sys.modules)]
+        atexit.register(end)
     util: t.Any = sys.modules.get("multiprocessing.util")
     # A child begins by forgetting all of them, after it has imported the program.
     if util is not None and not any(each.still_active() for each in _finalizers):

@@ -13,6 +13,7 @@ import functools
 import os
 import signal
 import sys
+import time
 import typing as t
 
 import werkzeug.serving
@@ -106,15 +107,22 @@ def _start_or_exit() -> None:
 
 
 def _start_worker(uwsgi: t.Any) -> None:
+    """Of uWSGI, which goes on if nothing is done: its master starts another worker in
+    place of one that has exited, again and again.
+    """
+    # If another worker stops them all: without a traceback of where we are.
+    earlier = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         _start_or_exit()
     except SystemExit:
-        # Its master would start another one at once, and again. (But if it has
-        # served already, that is what it shall do.) What `uwsgi.stop` sends means
-        # "reload" under --die-on-term; this means "stop" under all options.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # If it has served already, to be started again is right.
         if uwsgi.masterpid() and not any(each["requests"] for each in uwsgi.workers()):
+            # Until the others are where a signal prints none, and the master waits.
+            time.sleep(0.5)
+            # What `uwsgi.stop` sends means "reload" under --die-on-term; this means
+            # "stop" under all options.
             os.kill(uwsgi.masterpid(), signal.SIGINT)
         raise
-    except KeyboardInterrupt:
-        # Another worker has stopped them all.
-        raise SystemExit(1) from None
+    # None is a handler that was not installed from Python.
+    signal.signal(signal.SIGINT, earlier or signal.SIG_DFL)
