@@ -5,9 +5,12 @@ from __future__ import annotations
 import collections.abc as c
 import contextvars
 import gc
+import random
+import sys
 import threading
 import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 
 import flask
 import pytest
@@ -201,6 +204,95 @@ def test_something_built_meanwhile_does_not_keep_the_old_one(
         thread.join(10)
         assert found == [1]
         assert orders() == 2
+
+
+def test_what_asks_while_it_is_replaced_is_built_once(
+    app: flask.Flask, scopes: Scopes, pool: Pool
+) -> None:
+    built: list[int] = []
+
+    @scopes.application
+    def orders() -> int:
+        built.append(pool.connection().number)
+        return built[-1]
+
+    with app.app_context():
+        pool.connection().well = False
+        assert [orders(), orders()] == [2, 2]
+    assert built == [2]
+
+
+class Part:
+    """Of a chain: each holds the one that it was built from."""
+
+    def __init__(self, name: str, base: Part | None = None) -> None:
+        self.name = name
+        self.base = base
+        self.well = True
+        self.closed = 0
+
+    def chain(self) -> c.Iterator[Part]:
+        part: Part | None = self
+        while part is not None:
+            yield part
+            part = part.base
+
+    def is_well(self) -> bool:
+        return all(part.well for part in self.chain())
+
+
+def test_under_load_nothing_is_closed_that_somebody_holds(
+    app: flask.Flask, scopes: Scopes
+) -> None:
+    made: list[Part] = []
+    wrong: list[str] = []
+
+    def living(name: str, base: Part | None) -> c.Iterator[Part]:
+        # Time for others to retire what it is made from.
+        time.sleep(0.0005)
+        part = Part(name, base)
+        made.append(part)
+        yield part
+        gone = [each.name for each in part.chain() if each.closed]
+        wrong.extend(f"{each} closed before {name}" for each in gone)
+        part.closed += 1
+
+    @scopes.application(check=Part.is_well, every=0)
+    def server() -> c.Iterator[Part]:
+        yield from living("server", None)
+
+    @scopes.application(check=Part.is_well, every=0.001)
+    def client() -> c.Iterator[Part]:
+        yield from living("client", server())
+
+    @scopes.application
+    def orders() -> c.Iterator[Part]:
+        yield from living("orders", client())
+
+    def work(seed: int) -> None:
+        chance = random.Random(seed)
+        for _ in range(250):
+            with app.app_context():
+                held: list[Part] = []
+                for _ in range(3):
+                    held.append(chance.choice([server, client, orders])())
+                    held[-1].well = chance.random() > 0.1
+                    time.sleep(0.0005)
+                    parts = [part for one in held for part in one.chain()]
+                    wrong.extend(f"{part.name} in use" for part in parts if part.closed)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(work, range(8)))
+    finally:
+        sys.setswitchinterval(before)
+    assert wrong == []
+    assert len(made) > 10
+    scopes.close(app)
+    assert wrong == []
+    assert {part.closed for part in made} == {1}
 
 
 def test_in_many_threads_it_is_replaced_once(app: flask.Flask, pool: Pool) -> None:

@@ -59,6 +59,7 @@ class ApplicationStore(Store):
         "pid",
         "questions",
         "retired",
+        "retiring",
         "seconds",
         "started",
     )
@@ -76,6 +77,10 @@ class ApplicationStore(Store):
         """The last ping of each object."""
         self.lease = Lease()
         """Taken by each context before it takes an object."""
+        self.retiring = threading.RLock()
+        """Held while something is retired. (The one lock of a store, which a forked
+        process does not inherit: it has a store of its own.)
+        """
         self.retired: list[Retired] = []
         """What was replaced, and may still be in use; the oldest first."""
         self.started = False
@@ -96,8 +101,8 @@ class ApplicationStore(Store):
             made = Checked(build, made)
         super().publish(build, made)
         process.come_first()
-        if self.retired and renewal.is_outdated(self, build):
-            renewal.retire(self, build)
+        if self.retired:
+            renewal.settle(self, build)
 
     def make(
         self, build: Build, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]

@@ -143,20 +143,17 @@ def _get(
     asking: Build | None,
 ) -> object:
     key = recipe if recipe.signature is None else recipe.key(args, kwargs)
-    # Before the object: the other way round, a new one could be noted for an old.
-    record = None if asking is None else store.records.get(key)
     found = store.objects.get(key, UNSET)
-    if found is UNSET or (type(found) is Checked and _is_stale(store, found)):
+    if type(found) is Checked and _is_stale(store, found):
+        found = UNSET
+    elif asking is not None:
+        found = store.look(key, asking)
+    if found is UNSET:
         contexts.detach(context)
         before = overrides.switches
         found = store.get_or_build(recipe, key, args, kwargs, asking)
         if overrides.switches != before:
             overrides.reconsider(store.records.get(key))
-        record = None
-    if asking is not None:
-        record = record or store.records.get(key)
-        if record is not None:
-            asking.uses[record] = None
     return found.value if type(found) is Checked else found
 
 

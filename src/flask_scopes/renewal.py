@@ -48,7 +48,7 @@ class Lease:
         return lease
 
     def renew(self) -> Lease:
-        """The next one. (Atomic: two threads that ask get the same.)"""
+        """The next one."""
         return self.later.setdefault(None, Lease())
 
 
@@ -74,7 +74,7 @@ class Retired:
     def __init__(self) -> None:
         self.builds: list[Build] = []
         self.lease: weakref.ref[Lease] | None = None
-        """The last one that was given out with them; None before that is over."""
+        """The last one that was given out with them; None until they are hidden."""
         self.turn: list[None] = [None]
         """Whoever takes this out closes them."""
 
@@ -119,60 +119,64 @@ def _ask(store: ApplicationStore, checked: Checked) -> bool:
 
 def retire(store: ApplicationStore, build: Build) -> None:
     """Hand out neither what *build* made nor what was built from it any more."""
-    entry = Retired()
-    gone = entry.builds
-    # Listed first, and looked for until there are no more: what becomes ready
-    # meanwhile is either found here, or finds itself outdated.
-    store.retired.append(entry)
-    while found := _made_from(store, build, gone):
-        gone += found
+    with store.retiring:
+        if build in store.built:
+            # Listed first: what becomes ready from now on looks there.
+            entry = Retired()
+            store.retired.append(entry)
+            _add(store, build, entry)
+
+
+def settle(store: ApplicationStore, build: Build) -> None:
+    """Retire *build*, just ready, if it was made from what was retired meanwhile.
+
+    (The context of its factory holds the lease, so that is still listed.)
+    """
+    with store.retiring:
+        for entry in store.retired:
+            # To be closed before these, and they before what was retired later.
+            if any(use in entry.builds for use in build.uses):
+                _add(store, build, entry)
+                return
+
+
+def _add(store: ApplicationStore, build: Build, entry: Retired) -> None:
+    gone = [build]
+    for each in list(store.built):
+        if each is not build and any(use in gone for use in each.uses):
+            gone.append(each)
     for each in reversed(gone):
         store.hide(each)
-    # Those that are not there are torn down already, or by somebody else.
-    gone[:] = [each for each in gone if store.let_go(each)]
+    # Those that are not there any more are torn down by the end of the store.
+    entry.builds += [each for each in gone if store.let_go(each)]
     # After hiding: who takes the next lease finds none of these.
     lease = store.lease.last()
     store.lease = lease.renew()
     entry.lease = weakref.ref(lease)
 
 
-def _made_from(store: ApplicationStore, build: Build, gone: list[Build]) -> list[Build]:
-    """What of *store* was built from *build*, or is that, and is not yet *gone*."""
-    found: list[Build] = []
-    for each in list(store.built):
-        if each not in gone and (
-            each is build or any(use in gone or use in found for use in each.uses)
-        ):
-            found.append(each)
-    return found
-
-
-def is_outdated(store: ApplicationStore, build: Build) -> bool:
-    """Whether *build*, just ready, was made from what was retired meanwhile. (The
-    context of its factory holds the lease, so that is still listed.)
-    """
-    return any(use in entry.builds for entry in store.retired for use in build.uses)
-
-
 def sweep(store: ApplicationStore) -> None:
-    """Close what was retired, and can be held by nobody."""
-    for entry in list(store.retired):
-        if entry.lease is not None and entry.lease() is None:
-            _close(store, entry)
+    """Close what was retired, and can be held by nobody; the oldest first, because
+    what was retired later may be what it was built from.
+    """
+    while store.retired:
+        entry = store.retired[0]
+        if entry.lease is None or entry.lease() is not None or not _close(store, entry):
+            return
 
 
 def close(store: ApplicationStore) -> None:
     """Close all that was retired: the application ends."""
-    for entry in reversed(list(store.retired)):
+    for entry in list(store.retired):
         _close(store, entry)
 
 
-def _close(store: ApplicationStore, entry: Retired) -> None:
+def _close(store: ApplicationStore, entry: Retired) -> bool:
     try:
         # Atomic: another thread may have the same in mind.
         entry.turn.pop()
     except IndexError:
-        return
+        return False
     app = t.cast("Flask", store.app())
     for build in reversed(entry.builds):
         failure = store.finish(build, None)
@@ -184,3 +188,4 @@ def _close(store: ApplicationStore, entry: Retired) -> None:
                 exc_info=failure,
             )
     store.retired.remove(entry)
+    return True

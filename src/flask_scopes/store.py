@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import copy
 import enum
+import time
 import typing as t
 
 from . import messages
@@ -81,7 +82,7 @@ class Store:
         :raises ClosedError: it, or the whole store, is already torn down.
         :raises CycleError: it is being built by what asks for it.
         """
-        while (found := self.objects.get(key, UNSET)) is UNSET:
+        while (found := self.look(key, asking)) is UNSET:
             if self.state is not _OPEN:
                 self._refuse_gone(recipe, key)
             build = Build(recipe, key, asking)
@@ -89,7 +90,10 @@ class Store:
             try:
                 claim = self.claims.setdefault(key, build)
                 if claim is build and key not in self.objects:
-                    return self._build(build, args, kwargs)
+                    made = self._build(build, args, kwargs)
+                    if asking is not None:
+                        asking.uses[build] = None
+                    return made
             finally:
                 # By what is there, not by what was returned: an exception from
                 # outside (a signal, a killed greenlet) can come in between.
@@ -106,6 +110,20 @@ class Store:
                 if claim.error is not None:
                     raise _again(claim.error) from claim.error
         return found
+
+    def look(self, key: Key, asking: Build | None) -> object:
+        """The object of *key*, or :data:`UNSET`; noted for *asking*, if that is any."""
+        while True:
+            record = self.records.get(key)
+            found = self.objects.get(key, UNSET)
+            if asking is None or found is UNSET:
+                return found
+            # The same before and after: then the object is what it made. (An
+            # override or a renewal may put another in its place.)
+            if record is not None and self.records.get(key) is record:
+                asking.uses[record] = None
+                return found
+            time.sleep(0)
 
     def _build(
         self, build: Build, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
