@@ -15,16 +15,43 @@ import os
 import sqlite3
 import time
 import typing as t
+import uuid
 from pathlib import Path
 
 import flask
 from celery import Celery  # type: ignore[import-untyped]  # it has no types
 from celery.exceptions import Ignore  # type: ignore[import-untyped]  # it has no types
 from celery.exceptions import Reject
+from kombu.transport import filesystem
 
 from flask_scopes import CommitFailed
 from flask_scopes import Scopes
 from flask_scopes.celery import task_class
+
+
+class Channel(filesystem.Channel):
+    """Messages are files; not to be seen before they are whole, as readers do not look
+    at the locks of writers.
+    """
+
+    def _put(self, *args: t.Any, **kwargs: t.Any) -> None:
+        queue, message = args
+        folder = Path(self.data_folder_out)
+        draft = folder / f"{time.monotonic_ns():020}_{uuid.uuid4()}"
+        draft.write_text(json.dumps(message))
+        draft.rename(f"{draft}.{queue}.msg")
+
+
+class Transport(filesystem.Transport):
+    """Like Celery's own, but it does not wait for two seconds."""
+
+    Channel = Channel
+
+    def drain_events(
+        self, connection: t.Any, timeout: object = None, **kwargs: t.Any
+    ) -> None:
+        drain: t.Any = super().drain_events
+        drain(connection, timeout=0.1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +59,8 @@ class Options:
     """How the shop behaves."""
 
     folder: str
-    broken: bool = False
-    """Whether what is eager cannot be built."""
-    broken_later: bool = False
-    """The same, once anything was built."""
+    builds: int = 100
+    """How many processes can build what is eager; the next ones fail."""
 
 
 class Probe:
@@ -48,11 +73,11 @@ class Probe:
         self.app = flask.Flask("shop")
         self.scopes.init_app(self.app)
         self.celery = Celery("shop", task_cls=task_class(self.app, self.scopes))
-        self.celery.conf.update(self._settings())
+        self.celery.conf.update(self.settings())
         self._add_resources()
         self._add_tasks()
 
-    def _settings(self) -> dict[str, t.Any]:
+    def settings(self) -> dict[str, t.Any]:
         for each in ["queue", "control", "results"]:
             (self.folder / each).mkdir(exist_ok=True)
         queue = str(self.folder / "queue")
@@ -68,23 +93,30 @@ class Probe:
             "result_serializer": "pickle",
             "result_accept_content": ["pickle"],
             "worker_enable_remote_control": False,
+            # It sees sooner that it is to end.
+            "broker_transport": f"{__name__}:Transport",
+            "worker_timer_precision": 0.1,
         }
 
     def _add_resources(self) -> None:
         @self.scopes.application(eager=True)
         def files() -> c.Iterator[int]:
-            options = self.options
-            if options.broken or (options.broken_later and self.of("built")):
-                raise ConnectionError("there is no such host")
             self.note("built", "files")
             yield os.getpid()
             self.note("closed", "files")
 
+        @self.scopes.application(eager=True)
+        def stock() -> c.Iterator[int]:
+            if self.notes("built").count("stock") >= self.options.builds:
+                raise ConnectionError("there is no such host")
+            self.note("built", "stock")
+            yield files()
+            self.note("closed", "stock")
+
         @self.scopes.application
         def prices() -> c.Iterator[int]:
-            files()
             self.note("built", "prices")
-            yield os.getpid()
+            yield stock()
             self.note("closed", "prices")
 
         @self.scopes.request
@@ -100,7 +132,9 @@ class Probe:
         self.prices, self.orders = prices, orders
 
     def _add_tasks(self) -> None:
-        @self.celery.task(name="order", bind=True, default_retry_delay=0)  # type: ignore[untyped-decorator]  # as all of Celery
+        @self.celery.task(  # type: ignore[untyped-decorator]  # as all of Celery
+            name="order", bind=True, default_retry_delay=0, shared=False
+        )
         def order(task: t.Any, item: str, how: str = "return") -> int:
             assert self.prices() == os.getpid()
             self.orders().execute("INSERT INTO orders VALUES (?, NULL)", [item])
@@ -113,6 +147,7 @@ class Probe:
             bind=True,
             autoretry_for=(CommitFailed,),
             default_retry_delay=0,
+            shared=False,
         )
         def insist(task: t.Any, item: str) -> int:
             self.orders().execute("INSERT INTO orders VALUES (?, NULL)", [item])
@@ -129,6 +164,9 @@ class Probe:
 
     def _raise(self, task: t.Any) -> None:
         raise LookupError("deliberately")
+
+    def _replace(self, task: t.Any) -> None:
+        task.replace(self.order.si("another"))
 
     def _ignore(self, task: t.Any) -> None:
         raise Ignore
@@ -177,12 +215,24 @@ class Probe:
     def of(self, event: str) -> dict[int, list[str]]:
         """What it happened to, in order, in each process."""
         found: dict[int, list[str]] = {}
-        with contextlib.suppress(FileNotFoundError):
-            for line in (self.folder / "events").read_text().splitlines():
-                each, what, pid = json.loads(line)
-                if each == event:
-                    found.setdefault(pid, []).append(what)
+        for each, what, pid in self._notes():
+            if each == event:
+                found.setdefault(pid, []).append(what)
         return found
+
+    def notes(self, event: str) -> list[str]:
+        """What it happened to, in order, in all processes."""
+        return [what for each, what, _ in self._notes() if each == event]
+
+    def ends(self) -> list[str]:
+        """What each unit was rolled back for."""
+        return self.notes("rolled back")
+
+    def _notes(self) -> list[tuple[str, str, int]]:
+        with contextlib.suppress(FileNotFoundError):
+            lines = (self.folder / "events").read_text().splitlines()
+            return [json.loads(line) for line in lines]
+        return []
 
 
 if "PROBE" in os.environ:
