@@ -247,6 +247,27 @@ def test_but_it_is_not_waited_for_for_ever() -> None:
     assert lines == CLOSED
 
 
+def test_nor_if_it_is_asked_again_to_end() -> None:
+    lines = run(
+        """
+        begun, ending = threading.Event(), threading.Event()
+
+        def work():
+            with app.app_context():
+                orders(), transaction()
+                begun.set(), ending.wait()
+                time.sleep(0.1)
+                os.kill(me, signal.SIGINT)
+                time.sleep(60)
+
+        threading.Thread(target=work, daemon=True).start()
+        begun.wait()
+        atexit.register(ending.set)
+        """
+    )
+    assert lines == CLOSED
+
+
 def test_a_context_that_nobody_pops_is_rolled_back() -> None:
     lines = run(
         """

@@ -121,7 +121,9 @@ def end() -> None:
         if store.state is State.OPEN:
             store.deadline = time.monotonic() + store.seconds
             with _ended_after(store.seconds + 1):
-                _finish_units(home, store)
+                # Whoever asks twice does not want to wait any longer.
+                with contextlib.suppress(KeyboardInterrupt):
+                    _finish_units(home, store)
                 _log(home, "Not all application objects could be closed", store.close)
 
 
