@@ -1,10 +1,13 @@
 """The tests, from the built wheel, on every supported Python and Flask.
 
-``make matrix`` runs all that are found here; to insist on all of them, call
+``make matrix`` runs all that are found here, but those on this Python with the newest
+Flask, which ``make test`` runs; to insist on all of them, call
 ``nox --error-on-missing-interpreters``. What follows ``--`` goes to pytest.
 """
 
 from __future__ import annotations
+
+import platform
 
 import nox
 
@@ -17,10 +20,12 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 FLASKS = ["==3.1.0", "==3.1.1", "==3.1.2", "==3.1.3"]
 NEWEST = ""
 
+THIS = ".".join(platform.python_version_tuple()[:2])
+OLDEST, *_, LATEST = PYTHONS
 MATRIX = [
-    *[(python, NEWEST) for python in PYTHONS],
-    *[(PYTHONS[0], flask) for flask in FLASKS],
-    *[(PYTHONS[-1], flask) for flask in FLASKS],
+    *[(python, NEWEST) for python in PYTHONS if python != THIS],
+    *[(OLDEST, flask) for flask in FLASKS],
+    (LATEST, FLASKS[0]),
 ]
 
 
@@ -29,14 +34,16 @@ MATRIX = [
 def tests(session: nox.Session, flask: str) -> None:
     """Run pytest; on a pinned Flask, only what may depend on its version."""
     project = nox.project.load_toml("pyproject.toml")
-    group = nox.project.dependency_groups(project, "tests")
-    # Before 8.2, click did not say that a command had failed when it was left.
+    # How processes live does not depend on Flask. And not every server goes with the
+    # click of the first one: before 8.2, it did not say that a command had failed.
+    groups = ["tests"] if flask else ["tests", "servers"]
     click = ["click<8.2"] if flask == FLASKS[0] else []
-    session.install(".[embedded]", f"flask{flask}", *click, *group)
-    # How processes live does not depend on it.
-    others = ["tests/test_embedded.py", "tests/test_celery.py", "tests/servers"]
+    wanted = nox.project.dependency_groups(project, *groups)
+    session.install(".[embedded]", f"flask{flask}", *click, *wanted)
+    names = ["embedded", "process", "deploying", "celery", "greenlets"]
+    others = [*[f"tests/test_{name}.py" for name in names], "tests/servers"]
     core = ["tests", *[f"--ignore={each}" for each in others]] if flask else []
-    if flask and session.python != PYTHONS[0]:
+    if flask and session.python != OLDEST:
         # What a database does there, the oldest Python has shown.
         core += ["--ignore=tests/test_soak.py", "-m", "not mongo"]
     session.run("pytest", *core, *(session.posargs or ["--quiet"]))
