@@ -112,6 +112,21 @@ def test_it_is_asked_at_most_so_often(app: flask.Flask, scopes: Scopes) -> None:
     assert pool.made[0].asked == 0
 
 
+def test_it_is_not_asked_again_before_it_is_due_again(
+    app: flask.Flask, scopes: Scopes
+) -> None:
+    pool = Pool(scopes, every=3600)
+    with app.app_context():
+        pool.connection()
+        (checked,) = app.extensions["scopes"].store().objects.values()
+        for hours in 1, 2:
+            # As if they were over.
+            checked.due -= 3600
+            for _ in range(5):
+                pool.connection()
+            assert pool.made[0].asked == hours
+
+
 def test_it_is_asked_when_it_is_due(app: flask.Flask, scopes: Scopes) -> None:
     pool = Pool(scopes, every=0.05)
     with app.app_context():
