@@ -95,8 +95,9 @@ class Scopes:
         *,
         eager: bool = False,
         fork: t.Literal["rebuild", "share"] = "rebuild",
-        ping: c.Callable[[t.Any], object] | None = None,
-        check: c.Callable[[t.Any], object] | None = None,
+        # With one parameter, of whichever type: the factory comes only later.
+        ping: c.Callable[[t.Never], object] | None = None,
+        check: c.Callable[[t.Never], object] | None = None,
         every: float = math.inf,
     ) -> Decorator: ...
     def application(
