@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import collections.abc as c
 import contextlib
+import signal
 import socket
 import sys
 import sysconfig
@@ -44,6 +45,16 @@ class Start(t.Protocol):
         :param options: how the probe behaves.
         """
         ...
+
+
+def reloaded(run: Run) -> tuple[set[int], set[int]]:
+    """Its workers before and after a SIGHUP in the middle of a request."""
+    first = run.get_from(2)
+    answer = run.later("/slow?seconds=0.5")
+    run.signal(signal.SIGHUP)
+    assert answer.result()[0] == 200
+    run.until(lambda: not first & run.alive())
+    return first, run.get_from(2)
 
 
 def at_once(scenario: c.Callable[[Run], None], runs: c.Iterable[Run]) -> None:

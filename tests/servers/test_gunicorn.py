@@ -8,6 +8,7 @@ import pytest
 
 from .conftest import Start
 from .conftest import at_once
+from .conftest import reloaded
 from .running import Run
 
 pytestmark = [pytest.mark.server, pytest.mark.mongo]
@@ -27,13 +28,7 @@ def test_from_the_first_request_to_a_stop_in_the_middle_of_one(
 
     def scenario(run: Run) -> None:
         run.until(run.is_ready)
-        first = run.get_from(2)
-
-        answer = run.later("/slow?seconds=0.5")
-        run.signal(signal.SIGHUP)
-        assert answer.result()[0] == 200
-        run.until(lambda: not first & run.alive())
-        second = run.get_from(2)
+        first, second = reloaded(run)
 
         answer = run.later("/slow?seconds=0.5")
         run.signal(signal.SIGTERM)

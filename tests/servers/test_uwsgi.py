@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from .conftest import Start
+from .conftest import reloaded
 
 pytestmark = [pytest.mark.server, pytest.mark.mongo]
 
@@ -18,13 +19,7 @@ def test_from_the_first_request_to_a_reload_and_a_stop(start: Start) -> None:
     """
     run = start("uwsgi", touch="plain")
     master = run.process.pid
-    first = run.get_from(2)
-
-    answer = run.later("/slow?seconds=0.5")
-    run.signal(signal.SIGHUP)
-    assert answer.result()[0] == 200
-    run.until(lambda: not first & run.alive())
-    second = run.get_from(2)
+    first, second = reloaded(run)
 
     run.get_idle()
     run.signal(signal.SIGTERM)
@@ -55,13 +50,7 @@ def test_gevent(start: Start) -> None:
     """Its workers end by ``uwsgi.atexit``, which somebody else may have set."""
     gevent = ("--gevent", "50", "--gevent-monkey-patch")
     run = start("uwsgi", *gevent, "--lazy-apps")
-    first = run.get_from(2)
-
-    answer = run.later("/slow?seconds=0.5")
-    run.signal(signal.SIGHUP)
-    assert answer.result()[0] == 200
-    run.until(lambda: not first & run.alive())
-    second = run.get_from(2)
+    first, second = reloaded(run)
 
     run.get_idle()
     run.signal(signal.SIGTERM)
