@@ -285,6 +285,13 @@ def labelled(label: str) -> Exception:
     return OperationFailure("write conflict", details={"errorLabels": [label]})
 
 
+def configuration(text: str) -> Exception:
+    """The first is what PyMongo says of a primary that is just stepping down."""
+    from pymongo.errors import ConfigurationError
+
+    return ConfigurationError(text)
+
+
 class Driver(Exception):
     """What drivers and libraries put on their errors."""
 
@@ -307,6 +314,8 @@ def made_of(cause: Exception) -> Exception:
 TRANSIENT: list[tuple[Exception, bool]] = [
     (labelled("TransientTransactionError"), True),
     (labelled("RetryableWriteError"), False),
+    (configuration("Sessions are not supported by this MongoDB deployment"), True),
+    (configuration("Unknown option"), False),
     (Driver(sqlstate="40001"), True),
     (Driver(pgcode="40P01"), True),
     (Driver(sqlstate="23505"), False),

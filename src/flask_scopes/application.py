@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections.abc as c
+import contextlib
 import os
 import typing as t
 import weakref
@@ -15,6 +17,7 @@ from .unit import Unit
 
 if t.TYPE_CHECKING:
     from flask import Flask
+    from werkzeug.exceptions import HTTPException
 
     from .recipe import Recipe
 
@@ -26,18 +29,43 @@ class Member(t.Protocol):
     longest_body: int
 
 
+Managers: t.TypeAlias = list[c.Callable[[], contextlib.AbstractContextManager[object]]]
+
+
+def entered(managers: Managers) -> contextlib.AbstractContextManager[object]:
+    """What all of *managers* make, entered in this order. (Mostly there are none.)"""
+    if not managers:
+        return _NOTHING
+    return _all_of(managers)
+
+
+_NOTHING: t.Final = contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _all_of(managers: Managers) -> c.Generator[None, None, None]:
+    with contextlib.ExitStack() as stack:
+        for manager in managers:
+            stack.enter_context(manager())
+        yield
+
+
 class Application:
     """What one Flask app keeps in ``app.extensions["scopes"]``; lives as long."""
 
     __slots__ = (
         "__weakref__",
+        "answers",
         "app",
+        "around_requests",
+        "around_units",
         "keeps_until_sent",
         "members",
         "replays",
         "starts",
         "stores",
         "units",
+        "wraps_requests",
     )
 
     def __init__(self, app: Flask) -> None:
@@ -45,8 +73,18 @@ class Application:
         self.app = weakref.ref(app)
         self.members: set[Member] = set()
         """The :class:`~flask_scopes.Scopes` that may be used with this app."""
+        self.answers: list[c.Callable[[Exception], HTTPException | None]] = []
+        """Each may know what page to answer with for an error that nobody handles."""
         self.keeps_until_sent = False
         """Whether any object may have to live until a response was sent."""
+        self.around_requests: Managers = []
+        """What each request is handled in; entered and left in one frame, so that
+        it may set a ContextVar. A body that is streamed comes after it.
+        """
+        self.around_units: Managers = []
+        """The same for each ``with scopes.unit():``, be it inside of a request."""
+        self.wraps_requests = False
+        """Whether ``wsgi_app`` is wrapped, as one of these needs it."""
         self.replays = False
         """Whether views may be retried."""
         self.starts = False

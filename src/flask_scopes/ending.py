@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 from . import body
 from . import contexts
 from . import unit_messages
+from .application import entered
 from .errors import CommitFailed
 from .places import name_of
 from .places import place_of
@@ -229,10 +230,17 @@ def own_unit(app: Flask) -> c.Generator[None, None, None]:
 
     :raises CommitFailed: the block succeeded, and the unit could not be finished.
     """
-    with app.app_context() as context:
+    home: Application = app.extensions["scopes"]
+    with entered(home.around_units), app.app_context() as context:
         yield
         # Not left to Flask: 3.2 would put what it raises into a group of its own.
         end(t.cast("contexts.Context", context), None)
+
+
+def spoiled(request: contexts.Context) -> Exception | None:
+    """The error that has left *request* nothing to commit, if there was one."""
+    unit = _unit_of(request)
+    return None if unit is None else unit.spoiled
 
 
 def take_error(request: contexts.Context) -> BaseException | None:

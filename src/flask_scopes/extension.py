@@ -52,6 +52,7 @@ class Scopes:
 
     def __init__(self, app: flask.Flask | None = None) -> None:
         self._homes: list[weakref.ref[Application]] = []
+        self._steps: list[c.Callable[[flask.Flask], object]] = []
         self.kept: list[Recipe] = []
         """The application resources with options, in the order of their making."""
         self.longest_body = 0
@@ -75,6 +76,18 @@ class Scopes:
         home.members.add(self)
         self._homes.append(weakref.ref(home, self._homes.remove))
         self._tell()
+        for step in self._steps:
+            step(app)
+
+    def on_init_app(self, step: c.Callable[[flask.Flask], object]) -> None:
+        """Call *step* with each app that is, or will be, set up with these Scopes.
+        For what builds on them: commands, error handlers, and the like.
+        """
+        self._steps.append(step)
+        for home in self.applications:
+            app = home.app()
+            if app is not None:
+                step(app)
 
     @property
     def applications(self) -> list[Application]:
@@ -285,13 +298,14 @@ class Scopes:
             home.keeps_until_sent |= self.keeps_until_sent
             app = home.app()
             eager = any(recipe.options.eager for recipe in self.kept)
-            if eager and not home.starts and app is not None:
+            home.replays |= self.longest_body > 0
+            if app is None:
+                continue
+            if eager and not home.starts:
                 home.starts = True
                 starting.watch_servers()
-                hooks.start_first(app, home)
-            if self.longest_body and not home.replays and app is not None:
-                home.replays = True
-                hooks.allow_replays(app, home.longest_body)
+            if home.replays or home.starts:
+                hooks.wrap_requests(app, home)
 
     def close(self, app: flask.Flask | None = None) -> None:
         """Tear down the application's objects in this process, last built first.

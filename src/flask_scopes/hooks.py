@@ -30,9 +30,11 @@ from . import ending
 from . import interface
 from . import replay
 from . import starting
+from .application import entered
 
 if t.TYPE_CHECKING:
     from flask import Flask
+    from werkzeug.exceptions import HTTPException
 
     from .application import Application
 
@@ -134,13 +136,36 @@ def _wrap_user_errors(app: Flask) -> None:
     def handle_user_exception(*args: t.Any, **kwargs: t.Any) -> t.Any:
         app = t.cast("Flask", reference())
         request = contexts.innermost_request.get(None)
+        error = _error(args, kwargs)
         if request is not None:
-            error = _error(args, kwargs)
             ending.note(app, request, error)
             replay.again(app, request, error)
-        return call(app, *args, **kwargs)
+        try:
+            return call(app, *args, **kwargs)
+        except Exception as raised:
+            page = None
+            if raised is error and request is not None:
+                page = _page_for(app, request, error)
+            if page is None:
+                raise
+        handle: c.Callable[..., t.Any] = app.handle_http_exception
+        return handle(*args[:-1], page)
 
     app.handle_user_exception = handle_user_exception  # type: ignore[method-assign]  # on the object
+
+
+def _page_for(
+    app: Flask, request: contexts.Context, error: Exception
+) -> HTTPException | None:
+    """What to answer with for *error*, which no handler wants; None for Flask's 500."""
+    home: Application = app.extensions["scopes"]
+    found = (answer(error) for answer in home.answers)
+    page = next((each for each in found if each is not None), None)
+    if page is not None:
+        asked = request.request
+        text = "Answered %s [%s] with %d"
+        app.logger.error(text, asked.path, asked.method, page.code, exc_info=error)
+    return page
 
 
 def _wrap_unhandled_errors(app: Flask) -> None:
@@ -170,30 +195,26 @@ def _wrap_unhandled_errors(app: Flask) -> None:
     app.handle_exception = handle_exception  # type: ignore[method-assign]  # the same
 
 
-def allow_replays(app: Flask, limit: c.Callable[[], int]) -> None:
-    """Wrap ``wsgi_app``, so that a request can begin anew.
-
-    :param limit: the longest body that any view wants to be kept, in bytes.
+def wrap_requests(app: Flask, home: Application) -> None:
+    """Wrap ``wsgi_app``: for what has to be around a whole request, all of its
+    attempts included, and is entered and left in one frame.
     """
-    call = _unbound(app, "wsgi_app")
-    reference = weakref.ref(app)
-
-    def wsgi_app(environ: t.Any, start_response: t.Any) -> t.Any:
-        attempt = functools.partial(call, reference())
-        return replay.run(attempt, environ, start_response, limit())
-
-    app.wsgi_app = wsgi_app  # type: ignore[method-assign]  # the same
-
-
-def start_first(app: Flask, home: Application) -> None:
-    """Wrap ``wsgi_app``, so that the first request of a process starts it."""
+    if home.wraps_requests:
+        return
+    home.wraps_requests = True
     call = _unbound(app, "wsgi_app")
     # Both weak: *home* is part of the app.
     reference, its_home = weakref.ref(app), weakref.ref(home)
 
     def wsgi_app(environ: t.Any, start_response: t.Any) -> t.Any:
-        starting.at_first_request(t.cast("Application", its_home()))
-        return call(reference(), environ, start_response)
+        home = t.cast("Application", its_home())
+        if home.starts:
+            starting.at_first_request(home)
+        attempt = functools.partial(call, reference())
+        with entered(home.around_requests):
+            if not home.replays:
+                return attempt(environ, start_response)
+            return replay.run(attempt, environ, start_response, home.longest_body())
 
     app.wsgi_app = wsgi_app  # type: ignore[method-assign]  # the same
 

@@ -134,6 +134,21 @@ def current_unit(what: str, scopes: object) -> Unit:
     return unit
 
 
+def unit_in_progress() -> Unit | None:
+    """The unit that code runs in here, begun now if nothing was used in it yet; None
+    if there is none, or it is finished.
+    """
+    context = contexts.app_context.get(None)
+    if context is None or hasattr(contexts.locate(context)[0], "scopes_alone"):
+        return None
+    home: Application | None = context.app.extensions.get("scopes")
+    unit = None if home is None else home.unit(context)
+    if unit is None or not unit.is_open():
+        return None
+    hooks.watch(context.app)
+    return unit
+
+
 def _get(
     store: Store,
     context: contexts.Context,

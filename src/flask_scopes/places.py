@@ -16,12 +16,32 @@ _PACKAGE = os.path.dirname(__file__) + os.sep
 def place_of(factory: c.Callable[..., object]) -> str:
     """Where *factory* is defined; its dotted name if it has no source."""
     target = innermost(factory)
+    stated: str | None = getattr(target, "declared_at", None)
+    if stated is not None:
+        return stated
     code = getattr(target, "__code__", None) or getattr(
         getattr(target, "__init__", None), "__code__", None
     )
     if isinstance(code, types.CodeType):
         return f"{short_path(code.co_filename)}:{code.co_firstlineno}"
     return f"{getattr(target, '__module__', None)}.{name_of(factory)}"
+
+
+Factory = t.TypeVar("Factory", bound=c.Callable[..., object])
+
+
+def declared(name: str) -> c.Callable[[Factory], Factory]:
+    """For a factory that this package writes for a user: messages call it *name*, and
+    say that it stands where the user asked for it.
+    """
+
+    def name_it(factory: Factory) -> Factory:
+        function: t.Any = factory
+        function.__name__ = function.__qualname__ = name
+        function.declared_at = caller()
+        return factory
+
+    return name_it
 
 
 def innermost(factory: c.Callable[..., t.Any]) -> c.Callable[..., t.Any]:

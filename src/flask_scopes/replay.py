@@ -252,6 +252,14 @@ def again(app: Flask, request: contexts.Context, error: Exception) -> None:
     policy = attempts.policy
     if not is_transient(error, policy.on):
         return
+    spoiled = ending.spoiled(request)
+    if spoiled is not None and not is_transient(spoiled, policy.on):
+        # What the view went on to do can only fail, in each attempt.
+        attempts.policy = None
+        error.add_note(
+            f"It was not tried again, as the unit failed before: {in_short(spoiled)}"
+        )
+        return
     kept = hasattr(request, "scopes_kept")
     if kept or attempts.number >= policy.attempts or attempts.body.kept is None:
         # Once: the error comes by here again if nobody handles it.

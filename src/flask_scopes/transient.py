@@ -8,6 +8,9 @@ import typing as t
 # "Serialization failure", of the SQL standard, and PostgreSQL's "deadlock detected".
 _SQL_STATES = {"40001", "40P01"}
 _SQLITE_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+# Every MongoDB that PyMongo speaks to knows sessions. It says this of a primary that it
+# has connected to in the moment in which that one steps down.
+_STEPPING_DOWN: t.Final = "Sessions are not supported by this MongoDB deployment"
 
 
 def is_transient(
@@ -36,7 +39,9 @@ def _says_its_driver(error: BaseException) -> bool:
     has_label = getattr(error, "has_error_label", None)
     if callable(has_label):
         # PyMongo, after the specification of MongoDB's transactions.
-        return bool(has_label("TransientTransactionError"))
+        return bool(has_label("TransientTransactionError")) or (
+            str(error) == _STEPPING_DOWN
+        )
     if isinstance(error, sqlite3.Error):
         # An extended code has the plain one in its lowest byte.
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in _SQLITE_CODES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as c
+import logging
 import threading
 import typing as t
 import weakref
@@ -18,6 +19,9 @@ from .teardown import finish
 
 if t.TYPE_CHECKING:
     from .building import Build
+
+
+_log = logging.getLogger("flask_scopes")
 
 
 class Committing(Store):
@@ -70,7 +74,9 @@ class Unit(Committing):
         "forks",
         "sending",
         "sent",
+        "spoiled",
         "thread",
+        "undo",
         "units",
     )
 
@@ -83,6 +89,14 @@ class Unit(Committing):
         """An entry for each thread that puts a shortcut to it on a context."""
         self.doomed: errors.UnitFailed | None = None
         """Why it is going to fail, if somebody has said so."""
+        self.spoiled: Exception | None = None
+        """An error of a database after which there is nothing left to commit, though
+        the work may go on as if nothing was.
+        """
+        self.undo: list[c.Callable[[BaseException], object]] = []
+        """What is to be called when it has failed, last added first, with the error:
+        for what no teardown can take back, as others may still fail after it.
+        """
         self.callbacks: list[c.Callable[[], object]] = []
         """What is to be called when it has succeeded."""
         self.sent: list[Store] = []
@@ -125,7 +139,20 @@ class Unit(Committing):
         if not self.is_own():
             keep(self)
             return
-        super().end(error)
+        try:
+            super().end(error)
+        finally:
+            if self.error is not None:
+                self._undo(self.error)
+
+    def _undo(self, error: BaseException) -> None:
+        while self.undo:
+            function = self.undo.pop()
+            try:
+                function(error)
+            except Exception:
+                # The unit has failed already, and the others are still to come.
+                _log.exception("Failed to undo what a unit of work had done")
 
     def close(self, error: BaseException | None) -> None:
         """Tear down what lived until the response was sent. Later calls do nothing.
