@@ -1,0 +1,46 @@
+"""MongoDB: clients and databases by name, tenants, transactions, files.
+
+::
+
+    mongo = Mongo(scopes)
+    blog = mongo.database("blog")
+"""
+
+from __future__ import annotations
+
+try:
+    import pymongo as pymongo
+except ModuleNotFoundError as error:
+    if error.name != "pymongo":
+        raise
+    text = (
+        "flask_scopes.mongo works with PyMongo, which is not installed.\n\n"
+        "To fix it, run:  pip install 'Flask-Scopes[mongo]'"
+    )
+    raise ImportError(text, name="pymongo") from None
+
+from .clients import Document
+from .extension import Mongo
+from .file_response import send_file
+from .files import delete_file
+from .files import save_file
+from .indexes import Indexes
+from .messages import TenantError
+from .monitor import RequestStats
+from .monitor import Stats
+from .views import ObjectIdConverter
+from .views import one_or_404
+
+__all__ = [
+    "Document",
+    "Indexes",
+    "Mongo",
+    "ObjectIdConverter",
+    "RequestStats",
+    "Stats",
+    "TenantError",
+    "delete_file",
+    "one_or_404",
+    "save_file",
+    "send_file",
+]
