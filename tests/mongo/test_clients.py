@@ -211,6 +211,22 @@ def test_a_name_that_no_database_can_have_is_refused_at_once(name: t.Any) -> Non
         Mongo(Scopes()).database(name)
 
 
+def test_all_names_can_begin_alike(shop: Shop) -> None:
+    blog = shop.mongo.database("blog")
+    tenant = shop.mongo.tenant(lambda: 7, "blog_")
+    shop.app.config["MONGO_DATABASE_PREFIX"] = "test_"
+    with shop.app.app_context():
+        assert blog().name == "test_blog"
+        assert tenant().name == "test_blog_7"
+
+
+@pytest.mark.parametrize("prefix", ["a.", "a" * 60, 7, None])
+def test_what_no_name_can_begin_with_is_refused(shop: Shop, prefix: object) -> None:
+    shop.app.config["MONGO_DATABASE_PREFIX"] = prefix
+    with shop.app.app_context(), pytest.raises(SetupError, match="To fix it"):
+        shop.database()
+
+
 def test_outside_of_a_context_the_error_names_the_database(shop: Shop) -> None:
     with pytest.raises(OutsideScopeError, match=r"mongo.database\('shop_"):
         shop.database()

@@ -486,6 +486,25 @@ def test_a_view_can_be_part_of_the_transaction_of_another_client(
     assert shop.rows() == []
 
 
+def test_binds_with_one_client_have_one_transaction(
+    open_shop: OpenShop, mongo_uri: str
+) -> None:
+    shop = open_shop(mongo_uri, MONGO_BINDS={"logs": mongo_uri, "more": mongo_uri})
+
+    def view() -> t.Any:
+        assert shop.mongo.session("logs") is shop.mongo.session()
+        assert shop.mongo.session("more") is shop.mongo.session()
+        insert(shop, 1, session=shop.mongo.session())
+        insert(shop, 2, session=shop.mongo.session("logs"))
+        return "no" if flask.request.args else ("no", 409)
+
+    shop.view(view)
+    shop.post()
+    assert shop.rows() == []
+    assert shop.app.test_client().post("/?kept=1").status_code == 200
+    assert shop.rows() == [1, 2]
+
+
 def test_a_second_client_needs_its_own_session_and_the_error_says_so(
     open_shop: OpenShop,
     mongo_uri: str,

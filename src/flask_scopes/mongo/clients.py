@@ -58,16 +58,15 @@ def client_resource(
     @scopes.application(ping=_ping)
     @declared("mongo.client")
     def client(bind: str = "") -> c.Iterator[MongoClient[Document]]:
+        first = holder_of(given, bind)
+        if first != bind:
+            yield client(first)
+            return
         if bind in given:
             yield _client_of(given[bind])
             return
         config: c.Mapping[str, t.Any] = flask.current_app.config
-        settings = settings_of(config, bind)
-        first = _first_like(settings, config, given)
-        if first != bind:
-            yield client(first)
-            return
-        connected = _connect(settings, bind, slow_seconds(config))
+        connected = _connect(settings_of(config, bind), bind, slow_seconds(config))
         try:
             yield connected
         finally:
@@ -82,16 +81,20 @@ def _ping(client: MongoClient[Document]) -> None:
     client.admin.command("ping")
 
 
-def _first_like(
-    settings: Settings,
-    config: c.Mapping[str, t.Any],
-    given: c.Mapping[str, Existing],
-) -> str:
-    """The first bind with the same address and options: it has the client for all."""
+def holder_of(given: c.Mapping[str, Existing], bind: str) -> str:
+    """The first bind with the same client, or the same address and options: it has the
+    client for all of them.
+
+    :raises SetupError: the app's config does not say where *bind* is.
+    """
+    if bind in given:
+        return next(name for name, each in given.items() if each is given[bind])
+    config: c.Mapping[str, t.Any] = flask.current_app.config
+    settings = settings_of(config, bind)
     return next(
-        bind
-        for bind, each in all_settings(config).items()
-        if bind not in given and each == settings
+        name
+        for name, each in all_settings(config).items()
+        if name not in given and each == settings
     )
 
 

@@ -20,6 +20,7 @@ from . import transactions
 from .clients import Document
 from .clients import Existing
 from .clients import client_resource
+from .clients import holder_of
 from .deadline import Deadline
 from .failures import page_for
 from .index_command import add_command
@@ -34,6 +35,7 @@ from .monitor import monitor_of
 from .monitor import this_request
 from .tenants import Tenants
 from .tenants import checked_name
+from .tenants import full_name
 
 if t.TYPE_CHECKING:
     from pymongo.database import Database
@@ -82,10 +84,12 @@ class Mongo:
 
         :raises SetupError: the config does not say where it is.
         """
-        self.session = transactions.session_resource(scopes, self.client)
+        holder = functools.partial(holder_of, given)
+        self.session = transactions.session_resource(scopes, self.client, holder)
         """The ``ClientSession`` of this unit with a bind, in a transaction: committed
         when the unit is finished, aborted if that fails. It begins with its first
-        operation, asks nothing if there is none, and is for one thread.
+        operation, asks nothing if there is none, and is for one thread. Binds with one
+        client have one session.
         """
         scopes.on_init_app(self._set_up)
 
@@ -94,7 +98,8 @@ class Mongo:
     ) -> Resource[[], Database[Document]]:
         """The resource of a database, which lives as long as its client.
 
-        :param name: without one, the database that the address names.
+        :param name: behind ``MONGO_DATABASE_PREFIX`` if the app has that; without a
+            name, the database that the address names.
         :param bind: the client that it is reached by.
         :param indexes: what its collections are to have, for ``flask scopes indexes``.
         :raises SetupError: the name or the indexes are not what they should be.
@@ -110,7 +115,9 @@ class Mongo:
         def database() -> Database[Document]:
             client = self.client(bind)
             try:
-                return client[name] if name else client.get_default_database()
+                return (
+                    client[full_name(name)] if name else client.get_default_database()
+                )
             except ConfigurationError:
                 raise messages.no_default_database(bind) from None
 

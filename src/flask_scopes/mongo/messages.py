@@ -22,6 +22,7 @@ OPTIONS = "a dictionary of keyword arguments for MongoClient"
 BINDS = 'a dictionary of addresses by name, as in {"logs": "mongodb://localhost/logs"}'
 BIND = 'an address, or a dictionary with the key "uri" and options for MongoClient'
 SECONDS = "a number of seconds, or None for no limit"
+PREFIX = "text that the name of a database can begin with"
 MILLISECONDS = "a number of milliseconds, or None for none"
 
 

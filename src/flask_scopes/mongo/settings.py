@@ -144,6 +144,18 @@ def request_seconds(config: c.Mapping[str, t.Any], *, debug: bool) -> float | No
     return max((each.seconds() for each in everything), default=SET_SECONDS)
 
 
+def name_prefix(config: c.Mapping[str, t.Any]) -> str:
+    """What the names of all databases begin with in this app: those of a test, say, or
+    of another stage on the same server.
+
+    :raises SetupError: ``MONGO_DATABASE_PREFIX`` is no text.
+    """
+    value: object = config.get("MONGO_DATABASE_PREFIX", "")
+    if not isinstance(value, str):
+        raise messages.bad_config("MONGO_DATABASE_PREFIX", messages.PREFIX)
+    return value
+
+
 def slow_seconds(config: c.Mapping[str, t.Any]) -> float | None:
     """From when on a command is called slow; None: never.
 

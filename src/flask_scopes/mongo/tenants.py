@@ -12,6 +12,7 @@ from bson import ObjectId
 
 from ..places import place_of
 from . import messages
+from .settings import name_prefix
 
 if t.TYPE_CHECKING:
     from pymongo import MongoClient
@@ -37,6 +38,14 @@ def checked_name(name: object) -> str:
     ):
         raise messages.bad_database_name(name)
     return name
+
+
+def full_name(name: str) -> str:
+    """What the database *name* is called for the current app.
+
+    :raises SetupError: with the app's prefix it is none.
+    """
+    return checked_name(name_prefix(flask.current_app.config) + name)
 
 
 class Tenants:
@@ -76,7 +85,7 @@ class Tenants:
         suffix = self._suffix(key)
         if suffix is None:
             raise messages.bad_tenant(resource.__name__, place_of(resource), key)
-        return self.prefix + suffix
+        return full_name(self.prefix + suffix)
 
     def _suffix(self, key: object) -> str | None:
         if isinstance(key, ObjectId):
@@ -91,11 +100,11 @@ class Tenants:
 
     def existing(self, client: MongoClient[Document]) -> list[str]:
         """The names of all that there are."""
+        prefix = full_name(self.prefix)
         return sorted(
             name
             for name in client.list_database_names()
-            if name.startswith(self.prefix)
-            and self._is_suffix(name.removeprefix(self.prefix))
+            if name.startswith(prefix) and self._is_suffix(name.removeprefix(prefix))
         )
 
     def _is_suffix(self, text: str) -> bool:

@@ -88,13 +88,22 @@ def _error_of(reply: c.Mapping[str, t.Any]) -> OperationFailure:
 
 
 def session_resource(
-    scopes: Scopes, client: ByBind[MongoClient[Document]]
+    scopes: Scopes,
+    client: ByBind[MongoClient[Document]],
+    holder: c.Callable[[str], str],
 ) -> ByBind[ClientSession]:
-    """The resource of the transaction of a unit, with each client."""
+    """The resource of the transaction of a unit, with each client.
+
+    :param holder: the bind which has the client, of those that share it.
+    """
 
     @scopes.request
     @declared("mongo.session")
     def session(bind: str = "") -> c.Iterator[ClientSession]:
+        first = holder(bind)
+        if first != bind:
+            yield session(first)
+            return
         with client(bind).start_session(causal_consistency=True) as opened:
             transaction = Transaction(unit_in_progress())
             opened.start_transaction(write_concern=_write_concern(opened.client))
