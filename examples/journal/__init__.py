@@ -11,26 +11,24 @@ from secrets import token_hex
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-from bson import ObjectId
 from flask import Flask
 from flask import Response
 from flask import current_app
 from flask import render_template
 from flask import request
-from pymongo.errors import ConnectionFailure
 from pymongo.errors import PyMongoError
 from werkzeug.exceptions import HTTPException
-from werkzeug.exceptions import ServiceUnavailable
-from werkzeug.routing import BaseConverter
 
 from flask_scopes import CommitFailed
 from flask_scopes.health import health
+from flask_scopes.mongo import ObjectIdConverter
 
 from . import admin
 from . import auth
 from . import entries
 from .resources import current_user
 from .resources import house
+from .resources import mongo
 from .resources import page
 from .resources import scopes
 
@@ -41,31 +39,35 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     folder = Path(os.environ.get("JOURNAL_INSTANCE") or here).resolve()
     app = Flask(__name__, instance_path=str(folder))
     app.config.from_mapping(
-        MONGO_URI=os.environ.get("MONGO_URI"),  # None: we start one of our own
-        MONGO_TIMEOUT_MS=5000,
-        DB_PREFIX="",
+        MONGO_URI=os.environ.get("MONGO_URI"),
+        MONGO_OPTIONS={"tz_aware": True, "appname": "journal"},
         SEED=True,
         PASSWORD_METHOD="scrypt",
         MAX_CONTENT_LENGTH=256 * 1024,
+        MAX_PICTURE_LENGTH=8 * 1024 * 1024,
         SESSION_COOKIE_NAME="journal",
         SESSION_COOKIE_SAMESITE="Lax",  # HttpOnly is what Flask does anyway
     )
     app.config.from_mapping(config or {})
+    elsewhere = os.environ.get("EVENTS_MONGO_URI") or app.config["MONGO_URI"]
+    if elsewhere:
+        app.config.setdefault("MONGO_BINDS", {"events": elsewhere})
     app.secret_key = app.secret_key or secret_key(folder)
-    app.url_map.converters["id"] = IdConverter
+    app.url_map.converters["objectid"] = ObjectIdConverter
 
     scopes.init_app(app)
     for module in (auth, entries, admin):
         app.register_blueprint(module.bp)
     app.register_blueprint(health(scopes))  # /healthz and /readyz
+    app.before_request(entries.allow_pictures)
     app.before_request(auth.check_csrf)
     app.after_request(be_careful)
     app.register_error_handler(HTTPException, error_page)
-    app.register_error_handler(ConnectionFailure, no_database)
     app.register_error_handler(CommitFailed, not_kept)
     app.jinja_env.globals.update(
         csrf_token=auth.csrf_token, current_user=current_user, house=house, page=page
     )
+    app.jinja_env.globals["asked_so_far"] = mongo.request_stats
     return app
 
 
@@ -83,15 +85,6 @@ def secret_key(folder: Path) -> str:
     return path.read_text()
 
 
-class IdConverter(BaseConverter):
-    """The id of a document in an address. What cannot be one is 404."""
-
-    regex = "[0-9a-f]{24}"
-
-    def to_python(self, value: str) -> ObjectId:
-        return ObjectId(value)
-
-
 def be_careful(response: Response) -> Response:
     response.headers["Content-Security-Policy"] = (
         "default-src 'self'; form-action 'self'; frame-ancestors 'none'"
@@ -99,7 +92,7 @@ def be_careful(response: Response) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"
     if request.endpoint != "static":  # Pages are private: no copy after signing out.
-        response.headers["Cache-Control"] = "no-store"
+        response.headers.setdefault("Cache-Control", "no-store")
     return response
 
 
@@ -107,11 +100,6 @@ def error_page(error: HTTPException) -> Response:
     """One page for all errors, which asks the database nothing."""
     body = render_template("error.html", error=error)
     return Response(body, error.code, error.get_headers())
-
-
-def no_database(error: ConnectionFailure) -> Response:
-    current_app.logger.error("MongoDB cannot be reached: %s", error)
-    return error_page(ServiceUnavailable(retry_after=10))
 
 
 def not_kept(error: CommitFailed) -> Response:

@@ -14,13 +14,14 @@ from flask_scopes import StartError
 from . import create_app
 from .resources import scopes
 from .seed import demo
+from .server import own_mongodb
 
 
 def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # both mean: close, please
         signal.signal(number, signal.default_int_handler)
-    app = create_app()
-    with listen() as listener:
+    with own_mongodb(), listen() as listener:
+        app = create_app()
         try:
             scopes.start(app)
         except StartError as error:
@@ -34,6 +35,7 @@ def main() -> None:
         click.echo("  Ctrl-C closes it.\n")
         with suppress(KeyboardInterrupt):
             make_server(host, port, app, True, fd=listener.fileno()).serve_forever()
+        scopes.close(app)  # its clients, while there is a server to say goodbye to
 
 
 def listen() -> socket.socket:

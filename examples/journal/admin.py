@@ -9,9 +9,10 @@ from .auth import sign_in_first
 from .resources import accounts
 from .resources import current_user
 from .resources import events
-from .resources import journal
+from .seed import ready
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")
+bp.before_request(ready)
 bp.before_request(sign_in_first)
 
 
@@ -26,7 +27,6 @@ def admins_only() -> None:
 def index() -> ResponseReturnValue:
     return render_template(
         "admin.html",
-        people=accounts().people.count_documents({}),
-        entries=journal().entries.count_documents({}),
+        people=[*accounts().people.find({}, {"entries": 1})],
         trail=events().trail.find().sort("at", -1).limit(50),
     )

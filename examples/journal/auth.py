@@ -21,12 +21,15 @@ from werkzeug.security import generate_password_hash
 from .resources import accounts
 from .resources import audit
 from .resources import current_user
+from .resources import journal
+from .resources import mongo
 from .resources import nobody
 from .resources import scopes
-from .resources import transaction
 from .seed import demo
+from .seed import ready
 
 bp = Blueprint("auth", __name__)
+bp.before_request(ready)
 
 
 @bp.route("/", methods=["GET", "POST"])
@@ -47,6 +50,7 @@ def sign_in() -> ResponseReturnValue:
 
 @bp.route("/register", methods=["GET", "POST"])
 @scopes.retry(3)  # The second of two begins anew, and finds the first one there.
+@mongo.transactional
 def register() -> ResponseReturnValue:
     if request.method == "GET":
         return render_template("register.html")
@@ -64,13 +68,13 @@ def register() -> ResponseReturnValue:
     hashed = generate_password_hash(password, current_app.config["PASSWORD_METHOD"])
     row = {"name": name, "email": email, "password": hashed}
     try:  # The unique index decides, so two at the same moment cannot both win.
-        people = accounts().people
-        person = people.insert_one(row, session=transaction()).inserted_id
+        person = accounts().people.insert_one(row).inserted_id
     except DuplicateKeyError:
         problem = "Somebody already registered with this e-mail address."
         return render_template("register.html", problem=problem), 409
     start_session(person)
     audit().note("registered", who=name)
+    scopes.after_commit(lambda: mongo.create_indexes(journal))
     return redirect(url_for("entries.index"))
 
 

@@ -10,18 +10,24 @@ from flask import request
 from flask import url_for
 from flask.typing import ResponseReturnValue
 
+from flask_scopes.mongo import send_file
+
 from .auth import sign_in_first
 from .mail import send
 from .models import MOODS
+from .models import PICTURES
 from .models import Draft
 from .models import Entry
+from .models import picture_type
 from .resources import audit
 from .resources import entries
+from .resources import journal
 from .resources import mongo
 from .resources import scopes
-from .resources import transaction
+from .seed import ready
 
 bp = Blueprint("entries", __name__, url_prefix="/entries")
+bp.before_request(ready)
 bp.before_request(sign_in_first)
 
 
@@ -35,13 +41,14 @@ def index() -> ResponseReturnValue:
     )
 
 
-@bp.get("/<id:entry_id>")
+@bp.get("/<objectid:entry_id>")
 def read(entry_id: ObjectId) -> ResponseReturnValue:
-    return render_template("entry.html", entry=mine(entry_id))
+    return render_template("entry.html", entry=entries().get(entry_id))
 
 
 @bp.route("/new", methods=["GET", "POST"])
 @scopes.retry(3)  # Two at once change the same number: one begins anew.
+@mongo.transactional
 def write() -> ResponseReturnValue:
     if request.method == "GET":
         return form(Draft())
@@ -57,42 +64,64 @@ def write() -> ResponseReturnValue:
     return redirect(url_for(".read", entry_id=entry_id))
 
 
-@bp.route("/<id:entry_id>/edit", methods=["GET", "POST"])
+@bp.route("/<objectid:entry_id>/edit", methods=["GET", "POST"])
 @scopes.retry(3)
+@mongo.transactional
 def edit(entry_id: ObjectId) -> ResponseReturnValue:
-    entry = mine(entry_id)
+    entry = entries().get(entry_id)
     if request.method == "GET":
         return form(entry, entry_id=entry_id)
     draft = Draft.from_form(request.form)
     if draft.problem:
         return form(draft, draft.problem, entry_id), 422
-    if not entries().change(entry_id, draft):
-        abort(404)
+    entries().change(entry, draft)
     audit().note("changed an entry")
     return redirect(url_for(".read", entry_id=entry_id))
 
 
-@bp.route("/<id:entry_id>/delete", methods=["GET", "POST"])
+@bp.route("/<objectid:entry_id>/delete", methods=["GET", "POST"])
 @scopes.retry(3)
+@mongo.transactional
 def delete(entry_id: ObjectId) -> ResponseReturnValue:
-    entry = mine(entry_id)
+    entry = entries().get(entry_id)
     if request.method == "GET":
         return render_template("delete.html", entry=entry)
-    if not entries().remove(entry_id):
-        abort(404)
+    entries().remove(entry)
     audit().note("deleted an entry")
     return redirect(url_for(".index"))
+
+
+@bp.get("/<objectid:entry_id>/picture")
+def picture(entry_id: ObjectId) -> ResponseReturnValue:
+    shown = entries().get(entry_id).picture or abort(404)
+    return send_file(journal(), shown, bucket=PICTURES)
+
+
+@bp.post("/<objectid:entry_id>/picture")
+@mongo.transactional
+def add_picture(entry_id: ObjectId) -> ResponseReturnValue:
+    entry, file = entries().get(entry_id), request.files.get("picture")
+    kind = picture_type(file)
+    if not file or not kind:
+        problem = "This is no picture that we know: choose a PNG, a JPEG or a GIF."
+        return render_template("entry.html", entry=entry, problem=problem), 422
+    entries().illustrate(entry, file, kind)
+    audit().note("put a picture to an entry")
+    return redirect(url_for(".read", entry_id=entry_id))
+
+
+def allow_pictures() -> None:
+    """A `before_request`: a picture may be larger than any form."""
+    if request.endpoint == "entries.add_picture":
+        request.max_content_length = current_app.config["MAX_PICTURE_LENGTH"]
 
 
 def spoil_commit() -> None:
     """Let MongoDB end the transaction, as it does when another server takes over. It
     will refuse the commit: nothing is pretended."""
-    mongo().admin.command("killSessions", [transaction().session_id])
-
-
-def mine(entry_id: ObjectId) -> Entry:
-    """The entry, if there is one and it is theirs. Otherwise, 404 for both."""
-    return entries().get(entry_id) or abort(404)
+    client, ours = mongo.client(), mongo.session().session_id
+    with client.start_session() as other:  # as it cannot be part of the transaction
+        client.admin.command("killSessions", [ours], session=other)
 
 
 def form(

@@ -8,12 +8,10 @@ the old processes finish what they have begun, close what they have built, and g
 
 import os
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
-import journal
-from flask_scopes.embedded import mongod
 from flask_scopes.gunicorn import post_worker_init as post_worker_init
+from journal.server import own_mongodb
 
 wsgi_app = "journal:create_app()"
 bind = f"127.0.0.1:{os.environ.get('PORT', '8000')}"
@@ -27,10 +25,7 @@ def on_starting(arbiter: Any) -> None:
     """One MongoDB for all processes, as each would start its own. It belongs to the
     first, which serves nothing and outlives them."""
     arbiter.open = ExitStack()
-    if not os.environ.get("MONGO_URI"):
-        here = Path(journal.__file__).parent / "instance"
-        folder = Path(os.environ.get("JOURNAL_INSTANCE") or here, "mongodb")
-        os.environ["MONGO_URI"] = arbiter.open.enter_context(mongod(folder)).uri
+    arbiter.open.enter_context(own_mongodb())
 
 
 def on_exit(arbiter: Any) -> None:

@@ -13,11 +13,25 @@ from typing import Any
 from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
+from pymongo.database import Database
+from werkzeug.datastructures import FileStorage
+
+from flask_scopes.mongo import delete_file
+from flask_scopes.mongo import one_or_404
+from flask_scopes.mongo import save_file
 
 Document = dict[str, Any]
 
 MOODS = ("bright", "calm", "grateful", "restless", "blue")
 PER_PAGE = 20
+PICTURES = "pictures"  # the bucket in GridFS
+
+# What the bytes of a file begin with. What its name ends with is only a claim.
+BEGINNINGS = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+}
 
 
 @dataclass(frozen=True)
@@ -65,26 +79,33 @@ class Entry:
     text: str
     mood: str
     written: datetime
+    picture: ObjectId | None
 
     @classmethod
     def from_row(cls, row: Document) -> "Entry":
-        written = row["written"].astimezone()
-        return cls(row["_id"], row["title"], row["text"], row["mood"], written)
+        text = row["title"], row["text"], row["mood"]
+        return cls(row["_id"], *text, row["written"].astimezone(), row.get("picture"))
 
 
 @dataclass(frozen=True)
 class Entries:
-    """The entries of one person: each query asks for the owner as well. How many there
-    are is counted on the person, in the same transaction."""
+    """The entries of one person, in a database of their own. How many there are is
+    counted on the person.
 
-    rows: Collection[Document]
+    No operation has a `session=`: in a view with `@mongo.transactional` all of them are
+    part of its transaction. Pictures, which GridFS cannot have in one, go with it."""
+
+    database: Database[Document]
     people: Collection[Document]
     owner: User
-    transaction: ClientSession
+
+    @property
+    def rows(self) -> Collection[Document]:
+        return self.database.entries
 
     def latest(self, words: str = "", page: int = 1) -> tuple[list[Entry], bool]:
         """One page, newest first, and whether there are older ones."""
-        query: Document = {"owner": self.owner.id}
+        query: Document = {}
         if words:
             like = {"$regex": re.escape(words), "$options": "i"}
             query["$or"] = [{"title": like}, {"text": like}]
@@ -92,32 +113,46 @@ class Entries:
         found = [*rows.skip((page - 1) * PER_PAGE).limit(PER_PAGE + 1)]
         return [Entry.from_row(row) for row in found[:PER_PAGE]], len(found) > PER_PAGE
 
-    def get(self, entry_id: ObjectId) -> Entry | None:
-        row = self.rows.find_one(self.mine(entry_id))
-        return Entry.from_row(row) if row else None
+    def get(self, entry_id: ObjectId) -> Entry:
+        return Entry.from_row(one_or_404(self.rows, entry_id))
 
     def add(self, draft: Draft) -> ObjectId:
-        row = {**vars(draft), "owner": self.owner.id, "written": datetime.now(UTC)}
-        done = self.rows.insert_one(row, session=self.transaction)
+        row = {**vars(draft), "written": datetime.now(UTC)}
         self.tally(1)
-        return ObjectId(done.inserted_id)
+        return ObjectId(self.rows.insert_one(row).inserted_id)
 
-    def change(self, entry_id: ObjectId, draft: Draft) -> bool:
-        mine, new = self.mine(entry_id), {"$set": vars(draft)}
-        done = self.rows.update_one(mine, new, session=self.transaction)
-        return done.matched_count == 1
+    def change(self, entry: Entry, draft: Draft) -> None:
+        self.rows.update_one({"_id": entry.id}, {"$set": vars(draft)})
 
-    def remove(self, entry_id: ObjectId) -> bool:
-        done = self.rows.delete_one(self.mine(entry_id), session=self.transaction)
-        self.tally(-done.deleted_count)
-        return done.deleted_count == 1
+    def illustrate(self, entry: Entry, file: FileStorage, kind: str) -> None:
+        """Put a picture to an entry, in the place of the one that it has."""
+        name = file.filename or "picture"
+        saved = save_file(self.database, name, file, bucket=PICTURES, content_type=kind)
+        self.rows.update_one({"_id": entry.id}, {"$set": {"picture": saved}})
+        self.discard(entry.picture)
 
-    def mine(self, entry_id: ObjectId) -> Document:
-        return {"_id": entry_id, "owner": self.owner.id}
+    def remove(self, entry: Entry) -> None:
+        self.rows.delete_one({"_id": entry.id})
+        self.discard(entry.picture)
+        self.tally(-1)
+
+    def discard(self, picture: ObjectId | None) -> None:
+        if picture:  # It goes once all of this is kept.
+            delete_file(self.database, picture, bucket=PICTURES)
 
     def tally(self, more: int) -> None:
         me, change = {"_id": self.owner.id}, {"$inc": {"entries": more}}
-        self.people.update_one(me, change, session=self.transaction)
+        self.people.update_one(me, change)
+
+
+def picture_type(file: FileStorage | None) -> str | None:
+    """Of which type a picture is, by what it begins with."""
+    if file is None:
+        return None
+    begins = file.stream.read(12)
+    file.stream.seek(0)
+    known = (kind for first, kind in BEGINNINGS.items() if begins.startswith(first))
+    return next(known, None)
 
 
 @dataclass(frozen=True)

@@ -12,30 +12,27 @@ There is nothing else to learn: import what you need and call it where you need 
     entries().latest()
 """
 
-from collections.abc import Iterator
-from pathlib import Path
+from datetime import timedelta
 from secrets import token_hex
 
 from bson import ObjectId
 from flask import abort
 from flask import current_app
+from flask import g
 from flask import session
-from pymongo import MongoClient
-from pymongo.client_session import ClientSession
-from pymongo.database import Database
+from pymongo import IndexModel
 from werkzeug.security import generate_password_hash
 
 from flask_scopes import Scopes
-from flask_scopes.embedded import mongod
+from flask_scopes.mongo import Mongo
 
 from .models import Audit
-from .models import Document
 from .models import Entries
 from .models import House
 from .models import User
-from .seed import prepare
 
 scopes = Scopes()
+mongo = Mongo(scopes)
 
 
 # ---- As long as the application ----------------------------------------------
@@ -44,35 +41,22 @@ scopes = Scopes()
 # can find its way into an object that everybody shares.
 
 
-@scopes.application
-def server() -> Iterator[str]:
-    """The address of our own MongoDB. It starts only if nobody named another one,
-    and it stops with the application."""
-    with mongod(Path(current_app.instance_path, "mongodb")) as running:
-        yield running.uri
+# One `MongoClient` is for all threads: `mongo.client()`. The events may be kept by
+# another server; as long as they are not, they go through the same client.
 
+QUARTER = int(timedelta(days=90).total_seconds())
 
-def ping(client: MongoClient[Document]) -> None:
-    """Raises, if MongoDB does not answer: `/readyz` asks."""
-    client.admin.command("ping")
+accounts = mongo.database(
+    "accounts", indexes={"people": [IndexModel("email", unique=True)]}
+)
+"""The database that knows who people are."""
 
-
-@scopes.application(eager=True, ping=ping)
-def mongo() -> Iterator[MongoClient[Document]]:
-    """The one connection pool: every thread and every database goes through it.
-
-    It is built before the first request, and handed out only once the databases are
-    ready. (This is the work that `before_first_request` used to do.) A process that
-    cannot reach MongoDB does not begin to serve.
-    """
-    with MongoClient[Document](
-        current_app.config["MONGO_URI"] or server(),
-        serverSelectionTimeoutMS=current_app.config["MONGO_TIMEOUT_MS"],
-        tz_aware=True,
-        appname="journal",
-    ) as client:
-        prepare(client)
-        yield client
+events = mongo.database(
+    "events",
+    bind="events",
+    indexes={"trail": [IndexModel("at", expireAfterSeconds=QUARTER)]},
+)
+"""The database that remembers what happened."""
 
 
 @scopes.application
@@ -95,32 +79,6 @@ def house() -> House:
 
 
 @scopes.request
-def transaction() -> Iterator[ClientSession]:
-    """What this request writes, in whichever database: all of it is kept, or none.
-    A request that writes nothing asks MongoDB nothing."""
-    with mongo().start_session() as client, client.start_transaction():
-        yield client
-
-
-@scopes.request
-def accounts() -> Database[Document]:
-    """The database that knows who people are."""
-    return mongo()[current_app.config["DB_PREFIX"] + "accounts"]
-
-
-@scopes.request
-def journal() -> Database[Document]:
-    """The database that keeps what they wrote."""
-    return mongo()[current_app.config["DB_PREFIX"] + "journal"]
-
-
-@scopes.request
-def events() -> Database[Document]:
-    """The database that remembers what happened."""
-    return mongo()[current_app.config["DB_PREFIX"] + "events"]
-
-
-@scopes.request
 def current_user() -> User | None:
     """Who is asking. The session keeps an id; the person is read once a request."""
     if "user" not in session:
@@ -129,18 +87,35 @@ def current_user() -> User | None:
     return User.from_row(row) if row else None
 
 
+def owner() -> User | ObjectId | None:
+    """Whose journal it is: of the person who is asking, or of whom a job is for."""
+    return g.get("owner") or current_user()
+
+
+journal = mongo.tenant(
+    owner,
+    prefix="journal_",
+    indexes={"entries": [IndexModel([("written", -1), ("_id", -1)])]},
+)
+"""The database of the person who is asking. There is no way to anybody else's."""
+
+
 @scopes.request
 def entries() -> Entries:
-    """The entries of the person who is asking. There is no way to anybody else's."""
+    """The entries of the person who is asking."""
     user = current_user() or abort(401)
-    return Entries(journal().entries, accounts().people, user, transaction())
+    return Entries(journal(), accounts().people, user)
 
 
 @scopes.request
 def audit() -> Audit:
-    """The trail of what happened: it tells of what was kept, and of nothing else."""
+    """The trail of what happened: it tells of what was kept, and of nothing else.
+
+    The transaction of a view is for one client. The events may have another, so this
+    names its own; it is the same one as long as they share a client."""
     user = current_user()
-    return Audit(events().trail, user.name if user else "A visitor", transaction())
+    who = user.name if user else "A visitor"
+    return Audit(events().trail, who, mongo.session("events"))
 
 
 @scopes.request

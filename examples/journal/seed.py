@@ -1,4 +1,5 @@
-"""Indexes, and four people with a dozen entries so that the first page is alive."""
+"""What is done before the first request: indexes, and four people with a dozen entries
+so that the first page is alive."""
 
 import tomllib
 from datetime import datetime
@@ -9,12 +10,16 @@ from importlib.resources import files
 
 from bson import ObjectId
 from flask import current_app
-from pymongo import MongoClient
+from flask import g
 from pymongo import ReturnDocument
-from pymongo.collection import Collection as Rows
 from werkzeug.security import generate_password_hash
 
 from .models import Document
+from .resources import accounts
+from .resources import events
+from .resources import journal
+from .resources import mongo
+from .resources import scopes
 
 
 @cache
@@ -23,24 +28,27 @@ def demo() -> Document:
     return tomllib.loads(files(__package__).joinpath("seed.toml").read_text("utf-8"))
 
 
-def prepare(client: MongoClient[Document]) -> None:
-    """Make the databases ready. Any number of processes may do this at once."""
-    prefix = current_app.config["DB_PREFIX"]
-    accounts, journal = client[prefix + "accounts"], client[prefix + "journal"]
-    accounts.people.create_index("email", unique=True)
-    journal.entries.create_index([("owner", 1), ("written", -1)])
-    quarter = timedelta(days=90).total_seconds()
-    client[prefix + "events"].trail.create_index("at", expireAfterSeconds=int(quarter))
+@scopes.application(eager=True)
+def ready() -> None:
+    """Make the databases ready. Any number of processes may do this at once.
 
+    It is done once in each, before the first request: what `before_first_request` used
+    to be for. A process that cannot reach MongoDB does not begin to serve.
+    """
+    for database in (accounts, events):
+        mongo.create_indexes(database)
     # The note goes last, so whoever was interrupted begins again. Each step adds only
     # what is missing, so two at once do no harm. And what people deleted stays so.
-    if current_app.config["SEED"] and not accounts.notes.find_one("seeded"):
+    notes = accounts().notes
+    if current_app.config["SEED"] and not notes.find_one("seeded"):
         for person in demo()["people"]:
-            seed(person, accounts.people, journal.entries)
-        accounts.notes.update_one({"_id": "seeded"}, {"$set": {}}, upsert=True)
+            with scopes.unit():
+                seed(person)
+        notes.update_one({"_id": "seeded"}, {"$set": {}}, upsert=True)
 
 
-def seed(person: Document, people: Rows[Document], entries: Rows[Document]) -> None:
+def seed(person: Document) -> None:
+    """Let there be a person, and what they wrote: in a unit of work for them."""
     method = current_app.config["PASSWORD_METHOD"]
     new = {
         "name": person["name"],
@@ -48,21 +56,23 @@ def seed(person: Document, people: Rows[Document], entries: Rows[Document]) -> N
         "password": generate_password_hash(demo()["password"], method),
         "entries": len(person["entries"]),
     }
-    found = people.find_one_and_update(
+    found = accounts().people.find_one_and_update(
         {"email": person["email"]},
         {"$setOnInsert": new},
         upsert=True,
         return_document=ReturnDocument.AFTER,
     )
     assert found is not None  # an upsert always finds what it has put there
+    g.owner = found["_id"]
+    mongo.create_indexes(journal)
     for number, entry in enumerate(person["entries"]):
         key = sha256(f"{person['email']} {number}".encode()).digest()[:12]
         day = datetime.now().astimezone() - timedelta(days=entry["days_ago"])
         row = {
-            "owner": found["_id"],
             "title": entry["title"],
             "text": entry["text"].strip(),
             "mood": entry["mood"],
             "written": datetime.combine(day, entry["at"], day.tzinfo),
         }
-        entries.update_one({"_id": ObjectId(key)}, {"$setOnInsert": row}, upsert=True)
+        once, row = {"_id": ObjectId(key)}, {"$setOnInsert": row}
+        journal().entries.update_one(once, row, upsert=True)

@@ -505,6 +505,29 @@ def test_binds_with_one_client_have_one_transaction(
     assert shop.rows() == [1, 2]
 
 
+def test_a_second_name_of_a_transaction_is_none_that_was_committed(
+    open_shop: OpenShop, mongo_uri: str, stumbling: t.Any
+) -> None:
+    shop = open_shop(mongo_uri, MONGO_BINDS={"logs": mongo_uri})
+    shop.outside[shop.name].create_collection("orders")
+    attempts: list[int] = []
+
+    def view() -> str:
+        attempts.append(1)
+        insert(shop, 1, session=shop.mongo.session())
+        insert(shop, 2, session=shop.mongo.session("logs"))
+        return "done"
+
+    shop.view(view, shop.scopes.retry(3))
+    transient = ["TransientTransactionError"]
+    stumbling("commitTransaction", 1, errorCode=8000, errorLabels=transient)
+
+    # Had a part of it been kept, it could not be tried again.
+    assert shop.post().status_code == 200
+    assert len(attempts) == 2
+    assert shop.rows() == [1, 2]
+
+
 def test_a_second_client_needs_its_own_session_and_the_error_says_so(
     open_shop: OpenShop,
     mongo_uri: str,

@@ -3,19 +3,27 @@
 import re
 from collections.abc import Callable
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 import pytest
 from flask import Flask
+from flask import g
 from flask.testing import FlaskClient
+from pymongo.database import Database
 from werkzeug.test import TestResponse
 
 from flask_scopes.embedded import mongod
 from journal import create_app
+from journal.models import Document
+from journal.resources import accounts
+from journal.resources import journal
+from journal.resources import mongo
 from journal.resources import scopes
 from journal.seed import demo
+from journal.seed import ready
 
 
 class Visitor:
@@ -54,6 +62,31 @@ def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 MakeApp = Callable[..., Flask]
 
 
+@contextmanager
+def opened(app: Flask) -> Iterator[None]:
+    """A look into the databases, as ready as a request finds them."""
+    with app.app_context():
+        ready()
+        yield
+
+
+def all_entries(app: Flask) -> list[Document]:
+    """Those of everybody."""
+    prefix = app.config["MONGO_DATABASE_PREFIX"] + "journal_"
+    with opened(app):
+        client = mongo.client()
+        names = [name for name in client.list_database_names() if prefix in name]
+        return [row for name in sorted(names) for row in client[name].entries.find()]
+
+
+def journal_of(app: Flask, name: str) -> Database[Document]:
+    with opened(app):
+        person = accounts().people.find_one({"name": {"$regex": name}})
+        assert person
+        g.owner = person["_id"]
+        return journal()
+
+
 @pytest.fixture
 def make_app(
     mongo_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -65,7 +98,7 @@ def make_app(
     def make(**config: Any) -> Flask:
         own = {
             "MONGO_URI": mongo_uri,
-            "DB_PREFIX": f"{token_hex(4)}_",
+            "MONGO_DATABASE_PREFIX": f"{token_hex(4)}_",
             "PASSWORD_METHOD": "pbkdf2:sha256:1",  # quick: nothing to guard here
             "TESTING": True,
         }

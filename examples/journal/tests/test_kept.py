@@ -21,10 +21,10 @@ from flask_scopes.embedded import mongod
 from journal.entries import spoil_commit
 from journal.resources import accounts
 from journal.resources import events
-from journal.resources import journal
 from journal.resources import mongo
-from journal.resources import transaction
 from journal.tests.conftest import Visitor
+from journal.tests.conftest import all_entries
+from journal.tests.conftest import opened
 
 pytestmark = pytest.mark.mongo
 
@@ -33,9 +33,9 @@ MakeApp = Callable[..., Flask]
 
 def everything(app: Flask) -> dict[str, list[Any]]:
     """All that there is, in each database and in the outbox."""
-    with app.app_context():
+    with opened(app):
         return {
-            "entries": [*journal().entries.find()],
+            "entries": all_entries(app),
             "people": [*accounts().people.find()],
             "trail": [*events().trail.find()],
             "letters": [*Path(app.instance_path, "outbox").glob("*")],
@@ -160,7 +160,7 @@ def test_when_the_commit_fails_nothing_is_kept_and_the_visitor_is_told(
 
     assert answer.status_code == 503
     assert "Nothing was kept" in answer.text
-    assert "transaction() could not be finished" in answer.text
+    assert "mongo.session() could not be finished" in answer.text
     assert "attempt 3 of 3" in answer.text
     assert everything(debugging) == before
 
@@ -205,7 +205,7 @@ def test_a_database_that_dies_while_it_commits_may_have_kept_it(
     make_app: MakeApp, tmp_path: Path
 ) -> None:
     with mongod(tmp_path / "mongodb") as server:
-        app = make_app(MONGO_URI=server.uri, MONGO_TIMEOUT_MS=500)
+        app = make_app(MONGO_URI=server.uri, MONGO_REQUEST_TIMEOUT=2)
         steps, tomasz = last_steps(app), Visitor(app)
         tomasz.sign_in("tomasz")
         steps.append(lambda _: os.kill(server.pid, signal.SIGKILL))
@@ -225,11 +225,14 @@ class Together:
         self.both, self.conflict, self.end = Barrier(2), Event(), Event()
         self.numbers, self.begun = count(1), 0
 
-    def __call__(self) -> Iterator[ClientSession]:
+    def __call__(self, bind: str = "") -> Iterator[ClientSession]:
+        if bind:  # The events go through the same client.
+            yield mongo.session()
+            return
         self.begun = number = next(self.numbers)
         if number > 2:
             assert self.end.wait(30)
-        with mongo().start_session() as session, session.start_transaction():
+        with mongo.client().start_session() as session, session.start_transaction():
             if number <= 2:
                 self.both.wait(30)
             try:
@@ -245,7 +248,7 @@ def at_once(path: str, form: dict[str, str], *visitors: Visitor) -> list[int]:
     """What they are answered who send the same at the same moment."""
     forms = [{"csrf": visitor.token(), **form} for visitor in visitors]
     together = Together()
-    with transaction.override(factory=together), ThreadPoolExecutor() as threads:
+    with mongo.session.override(factory=together), ThreadPoolExecutor() as threads:
         posts = [
             threads.submit(visitor.client.post, path, data=data)
             for visitor, data in zip(visitors, forms, strict=True)

@@ -168,6 +168,6 @@ def test_without_a_database_it_says_so_and_ends(tmp_path: Path) -> None:
     # of its own.
     assert done.returncode in (1, 4)
     text = done.stderr.partition("Traceback")[0]
-    assert "'mongo' (" in text
+    assert "'ready' (" in text
     assert "could not be built: ServerSelectionTimeoutError" in text
     assert "App failed to load" in done.stderr

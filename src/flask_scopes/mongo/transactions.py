@@ -99,11 +99,7 @@ def session_resource(
 
     @scopes.request
     @declared("mongo.session")
-    def session(bind: str = "") -> c.Iterator[ClientSession]:
-        first = holder(bind)
-        if first != bind:
-            yield session(first)
-            return
+    def session_of(bind: str) -> c.Iterator[ClientSession]:
         with client(bind).start_session(causal_consistency=True) as opened:
             transaction = Transaction(unit_in_progress())
             opened.start_transaction(write_concern=_write_concern(opened.client))
@@ -111,15 +107,21 @@ def session_resource(
                 try:
                     yield opened
                 except Exception as error:
-                    explain(error, place_of(session))
+                    explain(error, place_of(session_of))
                     _abort(opened)
                     raise
                 if transaction.failure is not None:
                     _abort(opened)
                     transaction.failure.add_note(messages.swallowed())
-                    explain(transaction.failure, place_of(session))
+                    explain(transaction.failure, place_of(session_of))
                     raise transaction.failure
                 _commit(opened)
+
+    # It has nothing to commit, or the second name of a session would have.
+    @scopes.request
+    @declared("mongo.session")
+    def session(bind: str = "") -> ClientSession:
+        return session_of(holder(bind))
 
     return t.cast("ByBind[ClientSession]", session)
 
