@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib
 import pathlib
 import re
+import secrets
 import sys
 import typing as t
 
 import flask
 import pytest
 from pymongo import MongoClient
+
+from flask_scopes import Scopes
+from flask_scopes.mongo import Mongo
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 pytestmark = pytest.mark.mongo
@@ -66,6 +70,34 @@ def test_the_example_in_a_test(app: flask.Flask, mongo_uri: str) -> None:
     assert not pathlib.Path("instance").exists()
     with MongoClient[dict[str, t.Any]](mongo_uri) as mongo:
         assert mongo.blog.posts.distinct("title") == ["hello"]
+
+
+def test_the_example_of_mongodb(mongo_uri: str) -> None:
+    (block,) = re.findall(r"```python\n(mongo = Mongo.*?)```", README.read_text(), re.S)
+    app = flask.Flask("shop")
+    prefix = f"readme_{secrets.token_hex(4)}_"
+    app.config.from_mapping(MONGO_URI=mongo_uri, MONGO_BINDS={"logs": mongo_uri})
+    app.config["MONGO_DATABASE_PREFIX"] = prefix
+    scopes = Scopes(app)
+    names: dict[str, t.Any] = {"app": app, "scopes": scopes, "Mongo": Mongo}
+    names["current_user"] = lambda: 7
+    exec(block, names)
+
+    @app.after_request
+    def fail(response: flask.Response) -> flask.Response:
+        response.status_code = flask.request.args.get("status", 200, int)
+        return response
+
+    client = app.test_client()
+    client.post("/posts/kept")
+    client.post("/posts/lost?status=500")
+    with app.app_context():
+        assert names["blog"]().posts.distinct("title") == ["kept"]
+        assert names["journal"]().notes.distinct("wrote") == ["kept"]
+        assert names["logs"]().client is names["blog"]().client
+        for name in ("blog", "journal_7"):
+            names["mongo"].client().drop_database(prefix + name)
+    scopes.close(app)
 
 
 def test_the_example_is_short() -> None:

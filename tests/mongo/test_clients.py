@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import collections.abc as c
+import gc
 import os
 import re
 import secrets
 import threading
 import time
 import typing as t
+import weakref
 from pathlib import Path
 
 import flask
@@ -321,3 +323,37 @@ def test_a_client_says_whether_it_is_well(shop: Shop) -> None:
 
         (ping,) = shop.scopes.pings()
     assert (ping.name, ping.status) == ("mongo.client", "ok")
+
+
+def test_an_app_is_gone_at_once_with_all_that_it_had(mongo_uri: str) -> None:
+    scopes = Scopes()
+    mongo = Mongo(scopes)
+    name = f"shop_{secrets.token_hex(4)}"
+    orders = mongo.database(name)
+
+    def serve() -> weakref.ref[flask.Flask]:
+        app = flask.Flask("shop")
+        app.config["MONGO_URI"] = mongo_uri
+        scopes.init_app(app)
+
+        def index() -> str:
+            orders().orders.insert_one({})
+            return str(mongo.request_stats().commands)
+
+        app.add_url_rule("/", view_func=mongo.transactional(index))
+        assert app.test_client().get("/").text == "1"
+        with app.app_context():
+            client = mongo.client()
+            client.drop_database(name)
+        scopes.close(app)
+        return weakref.ref(app)
+
+    serve()
+    gc.collect()
+    gc.disable()
+    try:
+        app = serve()
+        gone = app() is None
+    finally:
+        gc.enable()
+    assert gone

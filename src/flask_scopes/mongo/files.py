@@ -20,6 +20,7 @@ import gridfs
 from bson import ObjectId
 from gridfs.errors import NoFile
 from pymongo.errors import PyMongoError
+from werkzeug.datastructures import FileStorage
 
 from ..lookup import unit_in_progress
 from . import pieces
@@ -39,7 +40,7 @@ _log = logging.getLogger("flask_scopes.mongo")
 def save_file(
     database: Database[t.Any],
     filename: str,
-    file: pieces.Readable | bytes,
+    file: FileStorage | pieces.Readable | bytes,
     *,
     bucket: str = "fs",
     content_type: str | None = None,
@@ -67,6 +68,8 @@ def save_file(
         },
     }
     source = io.BytesIO(file) if isinstance(file, bytes) else file
+    if isinstance(source, FileStorage):
+        source = source.stream
     with plain(database.client):
         _save(database[bucket], stored, source)
     unit = unit_in_progress()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import collections.abc as c
 
+import flask
+
 from ..errors import ArgumentsError
 from ..errors import ScopesError
 from ..errors import SetupError
@@ -47,9 +49,10 @@ def unknown_bind(bind: str, names: c.Sequence[str]) -> SetupError:
 
 
 def bad_config(name: str, what: str) -> SetupError:
+    where = f"at {caller()}" if flask.has_app_context() else "as a request began"
     return SetupError(
         f"{name} in the app's config is not what it should be.\n\n"
-        f"Read at {caller()}.\n\n"
+        f"Read {where}.\n\n"
         f"To fix it, set it to {what}."
     )
 
@@ -61,7 +64,7 @@ def not_connected(bind: str, reason: Exception, detail: str) -> SetupError:
         f" {type(reason).__name__}{detail}.\n\n"
         f"Called from {caller()}.\n\n"
         "To fix it, look at the address (user name and password are to be quoted with"
-        " urllib.parse.quote_plus) and at the names of the options."
+        "\nurllib.parse.quote_plus) and at the names of the options."
     )
 
 
@@ -81,7 +84,7 @@ def not_heard(bind: str) -> SetupError:
         " does.\n\n"
         f"Called from {caller()}.\n\n"
         "To fix it, set its address in the app's config instead; or give it a listener"
-        " of your own, see pymongo.monitoring."
+        "\nof your own, see pymongo.monitoring."
     )
 
 
@@ -91,7 +94,7 @@ def no_default_database(bind: str) -> SetupError:
         f"mongo.database() without a name is the one in {name}, and that has none.\n\n"
         f"Called from {caller()}.\n\n"
         'To fix it, put its name into the address ("mongodb://localhost:27017/shop"),'
-        ' or into the call: mongo.database("shop").'
+        '\nor into the call: mongo.database("shop").'
     )
 
 
@@ -108,7 +111,7 @@ def bad_prefix(prefix: object) -> SetupError:
         f"The names of tenants' databases cannot begin with {prefix!r}.\n\n"
         f"Called from {caller()}.\n\n"
         "To fix it, use a letter and then letters, digits, _ or -, 31 at the most, that"
-        ' no other database begins with:  mongo.tenant(current_user, prefix="shop_")'
+        '\nno other database begins with:  mongo.tenant(current_user, prefix="shop_")'
     )
 
 
@@ -121,8 +124,8 @@ def bad_tenant(resource: str, place: str, key: object) -> TenantError:
             '  mongo.tenant(..., allow=("acme", "globex"))'
         )
     return TenantError(
-        f"{resource!r} ({place}) cannot name a database after a"
-        f" {type(key).__name__}.\n\n"
+        f"{resource} ({place}) cannot name a database after a value of type"
+        f" {type(key).__name__!r}.\n\n"
         f"Called from {caller()}.\n\n"
         "To fix it, let its function return an ObjectId, a UUID or a number from 0 on,"
         f" or an object\nthat has one as its attribute 'id'.{text}"
