@@ -94,6 +94,19 @@ def test_its_type_is_by_its_name_unless_it_is_said(
     assert row["metadata"]["contentType"] == stored
 
 
+def test_what_comes_in_drops_is_stored_in_whole_chunks(shop: Shop) -> None:
+    class Drops(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(min(size or 0, 10_000))
+
+    with shop.app.app_context():
+        file_id = save(shop, file=Drops(CONTENT))
+
+    grid = gridfs.GridFSBucket(shop.outside[shop.name])
+    assert grid.open_download_stream(file_id).read() == CONTENT
+    assert shop.outside[shop.name].fs.chunks.count_documents({}) == 3
+
+
 def test_buckets_are_kept_apart(shop: Shop) -> None:
     with shop.app.app_context():
         file_id = save(shop, bucket="photos")
@@ -527,6 +540,16 @@ def test_it_is_sent_from_a_view_in_a_transaction(
 
     assert shop.post().data == CONTENT
     assert shop.rows() == [1]
+
+
+def test_a_transaction_sees_the_file_that_was_saved_meanwhile(shop: Shop) -> None:
+    def view() -> flask.Response:
+        shop.database().orders.insert_one({"_id": 1})
+        return send_file(shop.database(), save(shop))
+
+    shop.view(view, shop.mongo.transactional)
+
+    assert shop.post().data == b"text"
 
 
 def test_what_is_broken_is_not_taken_for_the_whole(

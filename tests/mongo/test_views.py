@@ -240,6 +240,19 @@ def test_whatever_handler_the_user_has_is_asked(
     )
 
 
+def test_a_handler_that_fails_itself_is_a_500(shop: Shop) -> None:
+    def fail(error: Exception) -> str:
+        raise LookupError
+
+    def view() -> str:
+        raise AutoReconnect("x")
+
+    shop.view(view)
+    shop.app.register_error_handler(AutoReconnect, fail)
+
+    assert shop.post().status_code == 500
+
+
 def test_what_was_done_is_undone(shop: Shop) -> None:
     def view() -> str:
         shop.database().orders.insert_one({"_id": 1}, session=shop.mongo.session())

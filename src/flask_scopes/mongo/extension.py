@@ -226,7 +226,7 @@ class Mongo:
         add_command(app, self._declared)
         home.answers.append(page_for)
         extend_json(app)
-        # Before it is logged.
+        # Before it is logged, which is before its unit ends.
         flask.got_request_exception.connect(self._explain, app)
 
     def _explain(self, sender: flask.Flask, **sent: t.Any) -> None:
