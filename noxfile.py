@@ -41,7 +41,9 @@ def tests(session: nox.Session, flask: str) -> None:
     wanted = nox.project.dependency_groups(project, *groups)
     session.install(".[embedded]", f"flask{flask}", *click, *wanted)
     names = ["embedded", "process", "deploying", "celery", "greenlets"]
-    others = [*[f"tests/test_{name}.py" for name in names], "tests/servers"]
+    others = [f"tests/test_{name}.py" for name in names]
+    others += ["tests/servers", "tests/mongo/test_failover.py"]
+    others += ["tests/mongo/test_indexes.py"]
     core = ["tests", *[f"--ignore={each}" for each in others]] if flask else []
     if flask and session.python != OLDEST:
         # What a database does there, the oldest Python has shown.

@@ -162,8 +162,6 @@ def test_options_and_listeners_of_the_user_are_kept(
         ("postgres://localhost/x", {}),
         ("mongodb://ann:pa/ss@localhost/x", {}),
         ("mongodb://ann:secret@localhost/x", {"no_such": 1}),
-        # This PyMongo would repeat.
-        ("mongodb://ann:x@localhost/?readPreference=secret", {}),
         ("mongodb://localhost:99999/x", {}),
         ("mongodb://localhost/x", {"maxPoolSize": "many"}),
     ],
