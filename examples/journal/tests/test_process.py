@@ -120,7 +120,8 @@ def test_what_was_written_is_still_there_after_a_restart(tmp_path: Path) -> None
 
 @pytest.mark.server
 def test_without_a_database_it_says_so_and_ends(tmp_path: Path) -> None:
-    env = {"MONGO_URI": "mongodb://127.0.0.1:1", "JOURNAL_INSTANCE": str(tmp_path)}
+    nowhere = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200"
+    env = {"MONGO_URI": nowhere, "JOURNAL_INSTANCE": str(tmp_path)}
     command = [sys.executable, "-m", "journal"]
     done = subprocess.run(
         command, cwd=EXAMPLES, env={**os.environ, **env}, capture_output=True, text=True
