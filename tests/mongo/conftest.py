@@ -19,7 +19,7 @@ def standalone_uri(tmp_path_factory: pytest.TempPathFactory) -> c.Iterator[str]:
         yield f"mongodb://{server.host}/"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def replica_set(tmp_path_factory: pytest.TempPathFactory) -> c.Iterator[ReplicaSet]:
     """A replica set of three. Whoever breaks it waits until it is whole again."""
     with _replica_set(tmp_path_factory.mktemp("three"), 3) as three:
