@@ -16,6 +16,8 @@ import gridfs
 import pytest
 from gridfs.errors import CorruptGridFile
 from pymongo.errors import AutoReconnect
+from pymongo.errors import WriteConcernError
+from pymongo.write_concern import WriteConcern
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import ClientDisconnected
 
@@ -259,6 +261,23 @@ def test_an_upload_that_is_too_large_leaves_nothing(shop: Shop) -> None:
 
     assert answer.status_code == 413
     assert names(shop) == []
+
+
+def test_a_file_that_nobody_has_confirmed_is_not_left_half(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    with shop.app.app_context():
+        save(shop, "first")
+        # There is one server only: it writes, and says that the second has not.
+        strict = WriteConcern(w=2, wtimeout=50)
+        database = shop.database().with_options(write_concern=strict)
+        with pytest.raises(WriteConcernError):
+            save_file(database, "secret name", b"")
+
+    assert names(shop) == ["first"]
+    (record,) = caplog.records
+    assert "Something is left of file" in record.getMessage()
+    assert "secret" not in record.getMessage()
 
 
 # ---- Deleted -----------------------------------------------------------------

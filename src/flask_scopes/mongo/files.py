@@ -71,7 +71,11 @@ def save_file(
     if isinstance(source, FileStorage):
         source = source.stream
     with plain(database.client):
-        _save(database[bucket], stored, source)
+        try:
+            _save(database[bucket], stored, source)
+        except BaseException:
+            _remove(database, bucket, file_id)
+            raise
     unit = unit_in_progress()
     if unit is not None:
         unit.undo.append(functools.partial(_take_back, database, bucket, file_id))
@@ -82,18 +86,20 @@ def _save(
     grid: Collection[t.Any], stored: dict[str, t.Any], file: pieces.Readable
 ) -> None:
     pieces.ensure_indexes(grid)
+    stored["length"] = pieces.store(grid.chunks, stored["_id"], file)
+    stored["uploadDate"] = datetime.datetime.now(datetime.UTC)
+    grid.files.insert_one(stored)
+
+
+def _remove(database: Database[t.Any], bucket: str, file_id: ObjectId) -> None:
+    """Leave nothing of a file that was not saved: not its document either, as that may
+    be there although nobody has confirmed it.
+    """
     try:
-        stored["length"] = pieces.store(grid.chunks, stored["_id"], file)
-        stored["uploadDate"] = datetime.datetime.now(datetime.UTC)
-        grid.files.insert_one(stored)
-    except BaseException:
-        chunks = {"files_id": stored["_id"]}
-        try:
-            whatever_the_time(lambda: grid.chunks.delete_many(chunks))
-        except PyMongoError as error:
-            text = "Chunks of file %s are left in %r, which is of no use: %s"
-            _log.warning(text, stored["_id"], grid.name, type(error).__name__)
-        raise
+        _delete(database, bucket, file_id)
+    except PyMongoError as error:
+        text = "Something is left of file %s in %r, which is of no use: %s"
+        _log.warning(text, file_id, bucket, type(error).__name__)
 
 
 def delete_file(
