@@ -7,6 +7,7 @@ from .errors import CommitFailed
 from .errors import CycleError
 from .errors import ForkWarning
 from .errors import OutsideScopeError
+from .errors import ReadOnlyError
 from .errors import RetryError
 from .errors import ScopeMismatchError
 from .errors import ScopesError
@@ -27,6 +28,7 @@ __all__ = [
     "ForkWarning",
     "OutsideScopeError",
     "Ping",
+    "ReadOnlyError",
     "Resource",
     "RetryError",
     "ScopeMismatchError",

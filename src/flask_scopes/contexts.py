@@ -88,6 +88,7 @@ class Context(t.Protocol):
     scopes_finished: bool
     scopes_handled: bool
     scopes_kept: bool
+    scopes_read_only: bool
     scopes_refused: BaseException
 
 
@@ -106,6 +107,13 @@ _request_class: t.Any = vars(flask.ctx).get("RequestContext", flask.ctx.AppConte
 # Since Flask 3.1.3 `session` is a property, which notes that it was asked for.
 SESSION = "_session" if hasattr(_request_class, "session") else "session"
 """The attribute of a request with its session."""
+
+
+def has_request(context: Context) -> bool:
+    """Whether *context* is a request's: on Flask 3.2 each may be."""
+    if _request_context is None:
+        return bool(getattr(context, "has_request", False))
+    return hasattr(context, "request")
 
 
 def session_of(request: Context) -> SessionMixin | None:

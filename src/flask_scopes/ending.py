@@ -224,6 +224,12 @@ def end(context: contexts.Context, error: BaseException | None) -> None:
         unit.close(error)
 
 
+def precedes_teardown(context: contexts.Context | None) -> bool:
+    """Whether the unit of *context* is to end before the app's own teardown."""
+    unit: Unit | None = getattr(context, "scopes_unit", None)
+    return unit is not None and unit.precedes_teardown and unit.is_open()
+
+
 @contextlib.contextmanager
 def own_unit(app: Flask) -> c.Generator[None, None, None]:
     """A unit of its own, which is finished at the end of the block.
@@ -235,6 +241,12 @@ def own_unit(app: Flask) -> c.Generator[None, None, None]:
         yield
         # Not left to Flask: 3.2 would put what it raises into a group of its own.
         end(t.cast("contexts.Context", context), None)
+
+
+def kept(request: contexts.Context) -> bool:
+    """Whether something of *request* is committed already."""
+    unit = _unit_of(request)
+    return hasattr(request, "scopes_kept") or bool(unit and unit.committed)
 
 
 def spoiled(request: contexts.Context) -> Exception | None:

@@ -69,6 +69,12 @@ class ForkWarning(UserWarning):
     """
 
 
+class ReadOnlyError(ScopesError):
+    """Raised where a read-only request is about to write: see
+    :meth:`~flask_scopes.Scopes.read_only`.
+    """
+
+
 class UnitFailed(ScopesError):
     """Raised at each ``yield`` of a unit that fails without an exception of its own:
     because of the response's status, or of :meth:`~flask_scopes.Scopes.doom`.

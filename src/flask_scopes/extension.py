@@ -15,6 +15,7 @@ from . import contexts
 from . import ending
 from . import hooks
 from . import pings
+from . import reading
 from . import replay
 from . import starting
 from . import unit_messages
@@ -178,6 +179,16 @@ class Scopes:
         if not statuses or not set(statuses) <= set(range(400, 600)):
             raise unit_messages.bad_statuses(statuses)
         return views.before_view(lambda: ending.accept(statuses))
+
+    def read_only(self, view: View) -> View:
+        """Decorate a view, below its route, that is not to write: in its request, from
+        then on, what :mod:`flask_scopes.sqlalchemy` has refuses to, and is rolled back.
+        With ``SCOPES_READ_ONLY_GET`` in the app's config this is so in each GET, HEAD
+        and OPTIONS request from its beginning (they are "safe": RFC 9110, 9.2.1).
+
+        What is to be written all the same stands in ``with scopes.unit():``.
+        """
+        return views.before_view(reading.forbid_writes)(view)
 
     def doom(self, reason: str) -> None:
         """Let the current unit fail when it is finished, whatever comes: its work is

@@ -77,21 +77,31 @@ def _wrap_teardown(
     call = _unbound(app, name)
     current = variable.get
     reference = weakref.ref(app)
+    is_last = name == "do_teardown_appcontext"
 
     def teardown(*args: t.Any, **kwargs: t.Any) -> None:
         context = current(None)
         try:
-            call(reference(), *args, **kwargs)
-        except BaseException as error:
-            _end(context, error)
-            raise
+            if is_last and units and ending.precedes_teardown(context):
+                _end(context, _passed(args, kwargs))
+        finally:
+            try:
+                call(reference(), *args, **kwargs)
+            except BaseException as error:
+                _end(context, error)
+                raise
         if units:
-            passed = kwargs.get("exc", args[-1] if args else None)
-            if passed is None and sys.exc_info()[1] is not None:
-                passed = _unspoken()
-            _end(context, passed)
+            _end(context, _passed(args, kwargs))
 
     setattr(app, name, teardown)
+
+
+def _passed(args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> object:
+    """The error that a context is torn down for, as far as it is known."""
+    passed: object = kwargs.get("exc", args[-1] if args else None)
+    if passed is None and sys.exc_info()[1] is not None:
+        passed = _unspoken()
+    return passed
 
 
 def _end(context: contexts.Context | None, error: object) -> None:
@@ -102,7 +112,7 @@ def _end(context: contexts.Context | None, error: object) -> None:
 
 
 # Between Flask's `wsgi_app` and here.
-_POPPING = {"pop", "teardown", "_unspoken"}
+_POPPING = {"pop", "teardown", "_passed", "_unspoken"}
 
 
 def _unspoken() -> BaseException | None:

@@ -11,6 +11,7 @@ import types
 import typing as t
 
 _PACKAGE = os.path.dirname(__file__) + os.sep
+_passed_through: set[str] = set()
 
 
 def place_of(factory: c.Callable[..., object]) -> str:
@@ -30,15 +31,15 @@ def place_of(factory: c.Callable[..., object]) -> str:
 Factory = t.TypeVar("Factory", bound=c.Callable[..., object])
 
 
-def declared(name: str) -> c.Callable[[Factory], Factory]:
+def declared(name: str, place: str = "") -> c.Callable[[Factory], Factory]:
     """For a factory that this package writes for a user: messages call it *name*, and
-    say that it stands where the user asked for it.
+    say that it stands where the user asked for it, or at *place*.
     """
 
     def name_it(factory: Factory) -> Factory:
         function: t.Any = factory
         function.__name__ = function.__qualname__ = name
-        function.declared_at = caller()
+        function.declared_at = place or caller()
         return factory
 
     return name_it
@@ -77,11 +78,20 @@ def caller() -> str:
 
 
 def user_frame() -> types.FrameType | None:
-    """The first frame outside this package."""
+    """The first frame outside this package, and of what calls it for the user."""
     frame: types.FrameType | None = inspect.currentframe()
-    while frame is not None and is_ours(frame.f_code.co_filename):
+    while frame is not None and (
+        is_ours(frame.f_code.co_filename)
+        # By the name of the module: some code is made at run time, and has no file.
+        or str(frame.f_globals.get("__name__")).partition(".")[0] in _passed_through
+    ):
         frame = frame.f_back
     return frame
+
+
+def pass_through(package: str) -> None:
+    """From now on *package* is not where a user calls us, but what they call."""
+    _passed_through.add(package)
 
 
 def is_ours(filename: str) -> bool:

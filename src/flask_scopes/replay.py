@@ -260,7 +260,7 @@ def again(app: Flask, request: contexts.Context, error: Exception) -> None:
             f"It was not tried again, as the unit failed before: {in_short(spoiled)}"
         )
         return
-    kept = hasattr(request, "scopes_kept")
+    kept = ending.kept(request)
     if kept or attempts.number >= policy.attempts or attempts.body.kept is None:
         # Once: the error comes by here again if nobody handles it.
         attempts.policy = None
@@ -281,8 +281,7 @@ def again(app: Flask, request: contexts.Context, error: Exception) -> None:
 
 
 def _attempts_of(request: contexts.Context | None) -> Attempts | None:
-    # On Flask 3.2 a context may be without one.
-    if request is None or not getattr(request, "has_request", True):
+    if request is None or not contexts.has_request(request):
         return None
     attempts: Attempts | None = request.request.environ.get(_KEY)
     return attempts

@@ -78,6 +78,12 @@ class Resource(t.Protocol[P, T]):
     ) -> contextlib.AbstractContextManager[None]: ...
 
 
+class ByBind(Resource[[str], T], t.Protocol[T]):
+    """A resource with one object for each bind: the default one without a name."""
+
+    def __call__(self, bind: str = "") -> T: ...
+
+
 class Decorator(t.Protocol):
     """What ``@scopes.application(...)`` and ``@scopes.request(...)`` decorate a
     factory with.

@@ -8,6 +8,9 @@ import typing as t
 # "Serialization failure", of the SQL standard, and PostgreSQL's "deadlock detected".
 _SQL_STATES = {"40001", "40P01"}
 _SQLITE_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+# "Lock wait timeout exceeded" and "Deadlock found", and who says so by a number.
+_MYSQL_CODES = {1205, 1213}
+_MYSQL_DRIVERS = {"MySQLdb", "mariadb", "mysql", "pymysql"}
 # Every MongoDB that PyMongo speaks to knows sessions. It says this of a primary that it
 # has connected to in the moment in which that one steps down.
 _STEPPING_DOWN: t.Final = "Sessions are not supported by this MongoDB deployment"
@@ -45,6 +48,9 @@ def _says_its_driver(error: BaseException) -> bool:
     if isinstance(error, sqlite3.Error):
         # An extended code has the plain one in its lowest byte.
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in _SQLITE_CODES
+    if type(error).__module__.partition(".")[0] in _MYSQL_DRIVERS:
+        code = getattr(error, "errno", None) or next(iter(error.args), None)
+        return code in _MYSQL_CODES
     # psycopg and others; psycopg2.
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     return state in _SQL_STATES

@@ -72,6 +72,8 @@ class Unit(Committing):
         "doomed",
         "followed",
         "forks",
+        "precedes_teardown",
+        "prepare",
         "sending",
         "sent",
         "spoiled",
@@ -92,6 +94,14 @@ class Unit(Committing):
         self.spoiled: Exception | None = None
         """An error of a database after which there is nothing left to commit, though
         the work may go on as if nothing was.
+        """
+        self.prepare: list[tuple[Build, c.Callable[[], object]]] = []
+        """What is to be called when it is about to succeed, before anything of it is
+        committed, and for which object: if one raises, all can still be rolled back.
+        """
+        self.precedes_teardown = False
+        """Whether an app context ends it before the app's own teardown functions, as
+        one of these would close what it has to commit.
         """
         self.undo: list[c.Callable[[BaseException], object]] = []
         """What is to be called when it has failed, last added first, with the error:
@@ -132,18 +142,36 @@ class Unit(Committing):
     def end(self, error: BaseException | None) -> None:
         """Finish: commit, or roll back if there is an *error*.
 
-        :raises CommitFailed: there was none, and a teardown raised one.
+        :raises CommitFailed: there was none, and a teardown, or what prepares for
+            them, raised one.
         :raises BaseExceptionGroup: of what the teardowns raised otherwise.
         """
         # A fork in the middle of the unit is not its end.
         if not self.is_own():
             keep(self)
             return
+        refused = self._refused() if error is None and self.is_open() else None
         try:
-            super().end(error)
+            super().end(refused[1] if refused else error)
         finally:
             if self.error is not None:
                 self._undo(self.error)
+        if refused:
+            build, reason = refused
+            if not isinstance(reason, Exception):
+                raise reason
+            committed = [each.recipe for each in self.committed]
+            raise unit_messages.refused(build.recipe, reason, committed)
+
+    def _refused(self) -> tuple[Build, BaseException] | None:
+        """What cannot be committed, and why, if that can be told beforehand."""
+        # (It may grow meanwhile.)
+        for build, step in self.prepare:
+            try:
+                step()
+            except BaseException as reason:
+                return build, reason
+        return None
 
     def _undo(self, error: BaseException) -> None:
         while self.undo:

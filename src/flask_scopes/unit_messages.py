@@ -6,6 +6,7 @@ Each text has the four parts that ``messages.py`` tells of.
 from __future__ import annotations
 
 import collections.abc as c
+import typing as t
 
 from .errors import ClosedError
 from .errors import CommitFailed
@@ -40,13 +41,36 @@ def commit_failed(
         f"{named(recipe)} could not be finished: {in_short(cause)}\n\n"
         f"{path}\n"
         f"{stays}The objects built before it were rolled back.\n\n"
-        "To fix it, look at what it raised. To answer the client, write an\n"
-        "@app.errorhandler(CommitFailed); for a conflict that may pass, put"
-        " @scopes.retry(3) on the view.",
+        f"{_TO_FIX}",
         [failure for _, failure in failures],
         recipe.name,
         [step.name for step in committed],
     )
+
+
+def refused(
+    recipe: Described, cause: Exception, committed: c.Sequence[Described]
+) -> CommitFailed:
+    """*recipe* cannot be committed, which was found before anything was."""
+    path = "".join(f"    committed by hand   {named(step)}\n" for step in committed)
+    path += f"    failed              {named(recipe)}\n"
+    cause.add_note(f"Raised before anything was committed, by {recipe!r}.")
+    return CommitFailed(
+        f"{named(recipe)} cannot be committed: {in_short(cause)}\n\n"
+        f"{path}\n"
+        "It was found before anything else was committed, and all is rolled back.\n\n"
+        f"{_TO_FIX}",
+        [cause],
+        recipe.name,
+        [step.name for step in committed],
+    )
+
+
+_TO_FIX: t.Final = (
+    "To fix it, look at what it raised. To answer the client, write an\n"
+    "@app.errorhandler(CommitFailed); for a conflict that may pass, put"
+    " @scopes.retry(3) on the view."
+)
 
 
 def failed_by_status(status: int) -> UnitFailed:

@@ -13,7 +13,7 @@ from pymongo.driver_info import DriverInfo
 from pymongo.errors import PyMongoError
 
 from ..places import declared
-from ..resource import Resource
+from ..resource import ByBind
 from . import messages
 from .monitor import Monitor
 from .settings import Settings
@@ -27,14 +27,6 @@ if t.TYPE_CHECKING:
 Document: t.TypeAlias = dict[str, t.Any]
 
 _CLOSE_SECONDS: t.Final = 2.0
-
-T = t.TypeVar("T")
-
-
-class ByBind(Resource[[str], T], t.Protocol[T]):
-    """A resource with one object for each bind: the default one without a name."""
-
-    def __call__(self, bind: str = "") -> T: ...
 
 
 class HasClient(t.Protocol):

@@ -24,6 +24,7 @@ import dataclasses
 import typing as t
 import urllib.parse
 
+from ..config import is_by_name
 from . import messages
 
 SET_SECONDS: t.Final = 15.0
@@ -91,7 +92,7 @@ def settings_of(config: c.Mapping[str, t.Any], bind: str) -> Settings:
     :raises SetupError: nothing, or something that makes no sense.
     """
     options: object = config.get("MONGO_OPTIONS") or {}
-    if not _is_options(options):
+    if not is_by_name(options):
         raise messages.bad_config("MONGO_OPTIONS", messages.OPTIONS)
     if not bind:
         uri: object = config.get("MONGO_URI")
@@ -104,7 +105,7 @@ def settings_of(config: c.Mapping[str, t.Any], bind: str) -> Settings:
     if bind not in named:
         raise messages.unknown_bind(bind, named)
     value: object = config["MONGO_BINDS"][bind]
-    own: dict[str, t.Any] = dict(value) if _is_options(value) else {"uri": value}
+    own: dict[str, t.Any] = dict(value) if is_by_name(value) else {"uri": value}
     uri = own.pop("uri", None)
     if not isinstance(uri, str) or not uri:
         raise messages.bad_config(f"MONGO_BINDS[{bind!r}]", messages.BIND)
@@ -117,7 +118,7 @@ def bind_names(config: c.Mapping[str, t.Any]) -> list[str]:
     :raises SetupError: ``MONGO_BINDS`` is no dictionary of names.
     """
     binds: object = config.get("MONGO_BINDS") or {}
-    if not _is_options(binds) or "" in binds:
+    if not is_by_name(binds) or "" in binds:
         raise messages.bad_config("MONGO_BINDS", messages.BINDS)
     return list(binds)
 
@@ -173,10 +174,3 @@ def _number(value: object, name: str, what: str, *, zero: bool = False) -> float
     if isinstance(value, bool) or not (number > 0 or (zero and number == 0)):
         raise messages.bad_config(name, what)
     return float(number)
-
-
-def _is_options(value: object) -> t.TypeGuard[c.Mapping[str, t.Any]]:
-    if not isinstance(value, c.Mapping):
-        return False
-    names = t.cast("c.Mapping[object, object]", value)
-    return all(isinstance(name, str) for name in names)

@@ -33,7 +33,6 @@ from ..lookup import unit_in_progress
 from ..places import declared
 from ..places import place_of
 from . import messages
-from .clients import ByBind
 from .monitor import monitor_of
 
 if t.TYPE_CHECKING:
@@ -41,6 +40,7 @@ if t.TYPE_CHECKING:
     from pymongo.client_session import ClientSession
 
     from ..extension import Scopes
+    from ..resource import ByBind
     from ..unit import Unit
     from .clients import Document
 

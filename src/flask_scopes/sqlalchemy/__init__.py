@@ -1,0 +1,38 @@
+"""SQLAlchemy: engines by name, and a session that commits when its unit succeeds.
+
+::
+
+    sql = SQL(scopes)
+    sql.session().add(Post(title="hello"))
+"""
+
+from __future__ import annotations
+
+try:
+    import sqlalchemy as sqlalchemy
+except ModuleNotFoundError as error:
+    if error.name != "sqlalchemy":
+        raise
+    text = (
+        "flask_scopes.sqlalchemy works with SQLAlchemy, which is not installed.\n\n"
+        "To fix it, run:  pip install 'Flask-Scopes[sqlalchemy]'"
+    )
+    raise ImportError(text, name="sqlalchemy") from None
+
+from .extension import SQL
+from .messages import CommitRefused
+from .pages import Page
+from .pages import paginate
+from .queries import first_or_404
+from .queries import get_or_404
+from .queries import one_or_404
+
+__all__ = [
+    "SQL",
+    "CommitRefused",
+    "Page",
+    "first_or_404",
+    "get_or_404",
+    "one_or_404",
+    "paginate",
+]

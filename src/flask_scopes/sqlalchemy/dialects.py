@@ -1,0 +1,82 @@
+"""What databases do differently, as far as a unit of work depends on it."""
+
+from __future__ import annotations
+
+import typing as t
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+
+if t.TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Engine
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+_QUERY_ONLY: t.Final = "flask_scopes.query_only"
+# "Deadlock found": MySQL has rolled back all of the transaction, and begins another.
+_MYSQL_DEADLOCK: t.Final = 1213
+
+
+def begin_transactions(engine: Engine) -> None:
+    """Let a transaction of SQLite begin where SQLAlchemy says that it does.
+
+    Python's ``sqlite3`` waits for the first statement that writes. What was read
+    before belongs to no transaction then: between reading a balance and writing it,
+    another one may be lost. And a savepoint that comes first is the transaction.
+    """
+    if engine.dialect.driver == "pysqlite":
+        event.listen(engine, "begin", _begin)
+
+
+def _begin(connection: Connection) -> None:
+    own: t.Any = connection.connection.dbapi_connection
+    # Unless somebody else takes care of that: "AUTOCOMMIT", or Python 3.12's
+    # `autocommit`, which is -1 where it is not in use.
+    if own.isolation_level is None or getattr(own, "autocommit", -1) != -1:
+        return
+    if not own.in_transaction:
+        connection.exec_driver_sql("BEGIN")
+
+
+def forbid_writes(connection: Connection) -> None:
+    """Let the database refuse to write in the transaction of *connection*, where it
+    can do so in the middle of one.
+    """
+    name = connection.dialect.name
+    if name == "postgresql":
+        connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+    elif name == "sqlite":
+        if not event.contains(connection.engine, "checkin", _checkin):
+            event.listen(connection.engine, "checkin", _checkin)
+        connection.info[_QUERY_ONLY] = True
+        connection.exec_driver_sql("PRAGMA query_only = ON")
+
+
+def _checkin(own: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
+    # It is not of the transaction, but of the connection, which others take next.
+    if entry.info.pop(_QUERY_ONLY, False) and own is not None:
+        own.cursor().execute("PRAGMA query_only = OFF")
+
+
+def has_lost(connection: Connection, error: DBAPIError) -> bool:
+    """Whether *error* has ended the transaction of *connection*, by rolling it back.
+
+    PostgreSQL would answer a COMMIT with "ROLLBACK", which is no error to its drivers.
+    """
+    if connection.closed:
+        return False
+    if connection.invalidated:
+        return True
+    name = connection.dialect.name
+    if name == "sqlite":
+        own: t.Any = connection.connection.dbapi_connection
+        return not getattr(own, "in_transaction", True)
+    if name in ("mysql", "mariadb"):
+        return _MYSQL_DEADLOCK in getattr(error.orig, "args", ())
+    try:
+        connection.execute(sa.select(sa.literal(1)))
+    except DBAPIError:
+        return True
+    return False
