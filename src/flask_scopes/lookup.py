@@ -136,14 +136,14 @@ def current_unit(what: str, scopes: object) -> Unit:
 
 def unit_in_progress() -> Unit | None:
     """The unit that code runs in here, begun now if nothing was used in it yet; None
-    if there is none, or it is finished.
+    if there is none, or it is finished. (While it is being finished, it is there.)
     """
     context = contexts.app_context.get(None)
     if context is None or hasattr(contexts.locate(context)[0], "scopes_alone"):
         return None
     home: Application | None = context.app.extensions.get("scopes")
     unit = None if home is None else home.unit(context)
-    if unit is None or not unit.is_open():
+    if unit is None or not unit.is_own() or unit.state is State.CLOSED:
         return None
     hooks.watch(context.app)
     return unit

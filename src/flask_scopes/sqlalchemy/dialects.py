@@ -10,7 +10,6 @@ from sqlalchemy.exc import DBAPIError
 
 if t.TYPE_CHECKING:
     from sqlalchemy.engine import Connection
-    from sqlalchemy.engine import Engine
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -19,18 +18,16 @@ _QUERY_ONLY: t.Final = "flask_scopes.query_only"
 _MYSQL_DEADLOCK: t.Final = 1213
 
 
-def begin_transactions(engine: Engine) -> None:
+def begin(connection: Connection) -> None:
     """Let a transaction of SQLite begin where SQLAlchemy says that it does.
 
     Python's ``sqlite3`` waits for the first statement that writes. What was read
     before belongs to no transaction then: between reading a balance and writing it,
-    another one may be lost. And a savepoint that comes first is the transaction.
+    another change may be lost. And a savepoint that comes first is the transaction,
+    and is kept whatever becomes of the unit.
     """
-    if engine.dialect.driver == "pysqlite":
-        event.listen(engine, "begin", _begin)
-
-
-def _begin(connection: Connection) -> None:
+    if connection.dialect.driver != "pysqlite":
+        return
     own: t.Any = connection.connection.dbapi_connection
     # Unless somebody else takes care of that: "AUTOCOMMIT", or Python 3.12's
     # `autocommit`, which is -1 where it is not in use.

@@ -17,7 +17,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..places import declared
 from . import messages
-from .dialects import begin_transactions
 from .settings import Settings
 from .settings import settings_of
 
@@ -44,12 +43,10 @@ def engine_resource(scopes: Scopes, given: c.Mapping[str, Engine]) -> ByBind[Eng
                 given[bind].dispose(close=False)
             yield given[bind]
             return
-        settings = settings_of(flask.current_app.config, bind)
-        with _made(settings) as made:
-            try:
-                yield made
-            finally:
-                made.dispose()
+        with contextlib.ExitStack() as keep:
+            made = _make(settings_of(flask.current_app.config, bind), keep)
+            keep.callback(made.dispose)
+            yield made
 
     return t.cast("ByBind[Engine]", engine)
 
@@ -59,21 +56,18 @@ def _ping(engine: Engine) -> None:
         connection.execute(sa.select(sa.literal(1)))
 
 
-@contextlib.contextmanager
-def _made(settings: Settings) -> c.Generator[Engine, None, None]:
+def _make(settings: Settings, keep: contextlib.ExitStack) -> Engine:
     """
+    :param keep: what is needed as long as the engine.
     :raises SetupError: the address or the options are wrong.
     """
-    url, keep = settings.url, contextlib.ExitStack()
+    url = settings.url
     if url.get_backend_name() == "sqlite" and "poolclass" not in settings.options:
         url = _in_memory(url, keep) or _in_instance_folder(url)
-    with keep:
-        try:
-            engine = sa.create_engine(url, **settings.options)
-        except (SQLAlchemyError, ImportError, TypeError, ValueError) as error:
-            raise messages.no_engine(settings.name, error) from None
-        begin_transactions(engine)
-        yield engine
+    try:
+        return sa.create_engine(url, **settings.options)
+    except (SQLAlchemyError, ImportError, TypeError, ValueError) as error:
+        raise messages.no_engine(settings.name, error) from None
 
 
 def _in_memory(url: URL, keep: contextlib.ExitStack) -> URL | None:

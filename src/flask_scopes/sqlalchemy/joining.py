@@ -15,6 +15,7 @@ from ..places import declared
 from . import messages
 from .parts import Part
 from .parts import attach
+from .parts import kinds_to_flush
 from .parts import part_of
 from .parts import taking_part
 from .parts import watch
@@ -83,7 +84,11 @@ def join(scopes: Scopes, existing: Existing) -> None:
     def before_attach(session: Session, instance: object) -> None:
         take_notice(session, writes=True)
 
+    def before_flush(session: Session, *others: object) -> None:
+        take_notice(session, writes=bool(kinds_to_flush(session)))
+
     event.listen(sessions, "after_transaction_create", after_create)
     event.listen(sessions, "do_orm_execute", before_execute)
     event.listen(sessions, "before_attach", before_attach)
+    event.listen(sessions, "before_flush", before_flush)
     watch(sessions)

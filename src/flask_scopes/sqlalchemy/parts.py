@@ -166,6 +166,7 @@ def _after_begin(
     part = part_of(session)
     if part is None or part.unit is None:
         return
+    dialects.begin(connection)
     if connection not in part.connections:
         part.connections[connection] = False
         connection.execution_options(**{_KEY: part})
@@ -201,13 +202,19 @@ def _before_flush(session: Session, context: UOWTransaction, instances: object) 
     late = part.unit is None
     if not (late or writes_are_forbidden()):
         return
+    kinds = kinds_to_flush(session)
+    if kinds and late:
+        raise messages.written_late(part.said())
+    if kinds:
+        what = f"a flush of {', '.join(kinds)}"
+        raise messages.read_only(part.said(), what)
+
+
+def kinds_to_flush(session: Session) -> list[str]:
+    """The classes of the objects that *session* is going to write."""
     changed = [each for each in session.dirty if session.is_modified(each)]
     pending = [*session.new, *session.deleted, *changed]
-    if pending and late:
-        raise messages.written_late(part.said())
-    if pending:
-        kinds = ", ".join(sorted({type(each).__name__ for each in pending}))
-        raise messages.read_only(part.said(), f"a flush of {kinds}")
+    return sorted({type(each).__name__ for each in pending})
 
 
 def _before_commit(session: Session) -> None:

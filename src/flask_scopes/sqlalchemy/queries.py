@@ -33,6 +33,8 @@ def get_or_404(
         number that is too large) is not found.
     :param with_for_update: lock the row until the end of the unit.
     """
+    if ident is None:
+        abort(404)
     try:
         found = session.get(entity, ident, with_for_update=with_for_update or None)
     except (DataError, OverflowError):
