@@ -71,7 +71,8 @@ def has_lost(connection: Connection, error: DBAPIError) -> bool:
         own: t.Any = connection.connection.dbapi_connection
         return not getattr(own, "in_transaction", True)
     if name in ("mysql", "mariadb"):
-        return _MYSQL_DEADLOCK in getattr(error.orig, "args", ())
+        args = getattr(error.orig, "args", ())
+        return _MYSQL_DEADLOCK in (*args, getattr(error.orig, "errno", None))
     try:
         connection.execute(sa.select(sa.literal(1)))
     except DBAPIError:

@@ -41,7 +41,7 @@ def unknown_bind(bind: str, names: c.Sequence[str]) -> SetupError:
         f" SQLALCHEMY_BINDS has {known}.\n\n"
         f"Called from {caller()}.\n\n"
         "To fix it, add it:\n\n"
-        f'    app.config["SQLALCHEMY_BINDS"] = {{{bind!r}: "sqlite:///shop.db"}}'
+        f'    app.config["SQLALCHEMY_BINDS"] = {{"{bind}": "sqlite:///shop.db"}}'
     )
 
 
@@ -54,9 +54,11 @@ def bad_config(name: str, what: str) -> SetupError:
 
 
 def no_engine(name: str, reason: Exception) -> SetupError:
+    # SQLAlchemy goes on to name its own parts.
+    detail = str(reason).partition(", using ")[0]
     return SetupError(
-        f"SQLAlchemy cannot make an engine of {name} and SQLALCHEMY_ENGINE_OPTIONS:"
-        f" {type(reason).__name__}: {reason}.\n\n"
+        f"SQLAlchemy cannot make an engine of {name} and SQLALCHEMY_ENGINE_OPTIONS:\n"
+        f"{type(reason).__name__}: {detail}\n\n"
         f"Called from {caller()}.\n\n"
         'To fix it, look at how the address begins ("postgresql+psycopg://", and not'
         '\n"postgres://"), whether the driver is installed, and at the names of the'
@@ -76,7 +78,7 @@ def not_an_engine(given: object) -> SetupError:
 def nothing_to_join(given: object) -> SetupError:
     return SetupError(
         "sql.join() takes a scoped_session, or an extension that has one as its"
-        f" attribute 'session'; this {type(given).__name__} has none.\n\n"
+        f" attribute\n'session'; this {type(given).__name__} has none.\n\n"
         f"Called from {caller()}.\n\n"
         "To fix it, pass the SQLAlchemy() of Flask-SQLAlchemy, or the scoped_session."
     )

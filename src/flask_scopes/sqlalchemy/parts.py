@@ -189,9 +189,14 @@ def _before_execute(state: ORMExecuteState) -> None:
     part = part_of(state.session)
     if part is None or not writes_are_forbidden():
         return
-    if state.is_insert or state.is_update or state.is_delete:
-        kind = type(state.statement).__name__.lower()
-        raise messages.read_only(part.said(), f"an {kind} statement")
+    kinds = {
+        "an INSERT": state.is_insert,
+        "an UPDATE": state.is_update,
+        "a DELETE": state.is_delete,
+    }
+    for kind, is_it in kinds.items():
+        if is_it:
+            raise messages.read_only(part.said(), kind)
     part.forbid_writes()
 
 

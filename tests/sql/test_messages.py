@@ -1,0 +1,34 @@
+"""The texts of the errors, whole: each has its four parts, and no secret."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from flask_scopes import CommitFailed
+from flask_scopes import ScopesError
+
+from .messages import shop
+
+GOLDEN = Path(__file__).parent / "messages"
+
+
+def text_of(name: str) -> str:
+    with pytest.raises(ScopesError) as raised:
+        shop.CASES[name]()
+    error: BaseException = raised.value
+    if isinstance(error, CommitFailed):
+        error = error.cause
+    return re.sub(r"[^\s(]*messages/shop\.py", "shop.py", str(error)) + "\n"
+
+
+@pytest.mark.parametrize("name", sorted(shop.CASES))
+def test_message(name: str) -> None:
+    text = text_of(name)
+    assert text == (GOLDEN / f"{name}.txt").read_text()
+    assert "secret" not in text
+    assert re.search(r"shop\.py:\d+", text)
+    assert "To fix it, " in text
+    assert len(max(text.splitlines(), key=len)) <= 110
