@@ -372,6 +372,41 @@ def test_arguments_that_all_have_defaults_may_be_left_out(
         assert database() is database("main") is database(name="main")
 
 
+def test_a_call_that_leaves_out_defaults_is_as_warm_as_one_that_does_not(
+    app: flask.Flask, decorate: Decorator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @decorate
+    def database(server: str, name: str = "main", number: int = 0) -> object:
+        return object()
+
+    with app.test_request_context():
+        made = database("one")
+
+        def cold(*args: object) -> t.NoReturn:
+            raise AssertionError(args)
+
+        monkeypatch.setattr("flask_scopes.resource.find", cold)
+        assert database("one") is database("one", "main") is made
+        assert database("one", "main", 0) is made
+
+
+def test_a_default_that_equals_nothing_or_all_is_only_a_default(
+    app: flask.Flask, decorate: Decorator
+) -> None:
+    class Odd:
+        def __eq__(self, other: object) -> bool:
+            raise ValueError
+
+        __hash__ = object.__hash__
+
+    @decorate
+    def made(what: Odd = Odd()) -> object:  # noqa: B008  # a factory's, made once
+        return object()
+
+    with app.app_context():
+        assert made() is made()
+
+
 def test_any_number_of_arguments(app: flask.Flask, decorate: Decorator) -> None:
     @decorate
     def thing(*names: str, **options: int) -> object:

@@ -34,9 +34,9 @@ class Recipe:
     __slots__ = (
         "__weakref__",
         "factory",
+        "omitted",
         "options",
         "owner",
-        "positional",
         "replacements",
         "scope",
         "signature",
@@ -59,8 +59,10 @@ class Recipe:
         """The overrides in force, the newest last."""
         self.signature = _signature(factory)
         """None for a factory that takes nothing."""
-        self.positional = _positional(self.signature)
-        """How many arguments make a complete call by position; -1: never."""
+        self.omitted = _omitted(self.signature)
+        """For a call by position, by how many arguments it has: the defaults of those
+        that are missing. Other calls take longer.
+        """
         self.yields = _yields(innermost(factory))
         """Whether it yields the object, perhaps behind decorators. A plain
         function may return a generator: then that is the object.
@@ -154,15 +156,18 @@ def _signature(factory: c.Callable[..., object]) -> inspect.Signature | None:
     return signature if signature.parameters else None
 
 
-def _positional(signature: inspect.Signature | None) -> int:
-    parameters = signature.parameters.values() if signature else ()
+def _omitted(signature: inspect.Signature | None) -> dict[int, tuple[t.Any, ...]]:
+    parameters = list(signature.parameters.values()) if signature else []
     by_position = (
         inspect.Parameter.POSITIONAL_ONLY,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
     )
-    if all(parameter.kind in by_position for parameter in parameters):
-        return len(parameters)
-    return -1
+    if any(parameter.kind not in by_position for parameter in parameters):
+        return {}
+    defaults = tuple(parameter.default for parameter in parameters)
+    # (By identity: a default may have its own opinion of what it equals.)
+    needed = sum(default is inspect.Parameter.empty for default in defaults)
+    return {number: defaults[number:] for number in range(needed, len(defaults) + 1)}
 
 
 def _is_open(factory: c.Callable[..., object]) -> bool:

@@ -168,8 +168,9 @@ def _checked() -> c.Callable[..., t.Any]:
 def _checked_by_arguments() -> c.Callable[..., t.Any]:
     def call(self: Recipe, /, *args: t.Any, **kwargs: t.Any) -> t.Any:
         try:
-            if len(args) == self.positional and not kwargs:
-                checked = _current().scopes_application[self, args]
+            if not kwargs:
+                key = self, args + self.omitted[len(args)]
+                checked = _current().scopes_application[key]
                 if now() < checked.due:
                     return checked.value
         except (LookupError, AttributeError, TypeError):
@@ -193,8 +194,9 @@ def _request() -> c.Callable[..., t.Any]:
 def _application_by_arguments() -> c.Callable[..., t.Any]:
     def call(self: Recipe, /, *args: t.Any, **kwargs: t.Any) -> t.Any:
         try:
-            if len(args) == self.positional and not kwargs:
-                return _current().scopes_application[self, args]
+            if not kwargs:
+                key = self, args + self.omitted[len(args)]
+                return _current().scopes_application[key]
         except (LookupError, AttributeError, TypeError):
             # TypeError: not hashable; the cold path says so in full.
             pass
@@ -206,8 +208,9 @@ def _application_by_arguments() -> c.Callable[..., t.Any]:
 def _request_by_arguments() -> c.Callable[..., t.Any]:
     def call(self: Recipe, /, *args: t.Any, **kwargs: t.Any) -> t.Any:
         try:
-            if len(args) == self.positional and not kwargs:
-                return _current().scopes_request[self, args]
+            if not kwargs:
+                key = self, args + self.omitted[len(args)]
+                return _current().scopes_request[key]
         except (LookupError, AttributeError, TypeError):
             pass
         return find(self, args, kwargs)
