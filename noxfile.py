@@ -42,7 +42,7 @@ def tests(session: nox.Session, flask: str) -> None:
     session.install(".[embedded]", f"flask{flask}", *click, *wanted)
     names = ["embedded", "process", "deploying", "celery", "greenlets"]
     others = [*[f"tests/test_{name}.py" for name in names], "tests/servers"]
-    others += ["tests/mongo"]
+    others += ["tests/mongo", "tests/sql"]
     core = ["tests", *[f"--ignore={each}" for each in others]] if flask else []
     if flask and session.python != OLDEST:
         # What a database does there, the oldest Python has shown.

@@ -1,0 +1,203 @@
+"""What the page "SQLAlchemy" shows is run."""
+
+from __future__ import annotations
+
+import collections.abc as c
+import importlib
+import re
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from flask.testing import FlaskClient
+
+DOCS = Path(__file__).parents[2] / "docs"
+README = DOCS.parent / "README.md"
+PAGES = [DOCS / "sqlalchemy.md", DOCS / "coming-from-flask-sqlalchemy.md"]
+
+
+def blocks(page: Path, kind: str = "python") -> list[str]:
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.S | re.M)
+    return [text for its_kind, text in found if its_kind == kind]
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> c.Iterator[t.Any]:
+    """The page's blocks, one after the other, as one module."""
+    monkeypatch.delitem(sys.modules, "shop", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "shop.py").write_text("\n".join(blocks(PAGES[0])))
+    module: t.Any = importlib.import_module("shop")
+    sa.event.remove(sa.Engine, "connect", module.side_by_side)
+    module.app.instance_path = str(tmp_path)
+    runner = module.app.test_cli_runner()
+    assert runner.invoke(args=["create"], catch_exceptions=False).exit_code == 0
+    yield module
+    module.scopes.close(module.app)
+
+
+@pytest.fixture
+def client(shop: t.Any) -> FlaskClient:
+    return t.cast(FlaskClient, shop.app.test_client())
+
+
+def names(shop: t.Any, bind: str = "") -> list[str]:
+    with shop.app.app_context():
+        items = sa.select(shop.Item.name).order_by(shop.Item.name)
+        return list(shop.sql.session(bind).scalars(items))
+
+
+def test_add(shop: t.Any, client: FlaskClient) -> None:
+    assert client.post("/items/apple").json == {"id": 1, "name": "apple"}
+    assert client.post("/items/apple").status_code == 500
+    assert names(shop) == ["apple"]
+    assert (Path(shop.app.instance_path) / "reports.db").exists()
+
+
+def test_order(shop: t.Any, client: FlaskClient) -> None:
+    client.post("/items/apple")
+    assert client.post("/orders/apple").text == "ordered"
+    assert names(shop) == ["apple", "asked for apple"]
+    assert client.get("/items/1").json == {"name": "apple", "left": 2}
+    assert client.post("/orders/pear").status_code == 404
+    assert "asked for pear" in names(shop)
+
+
+def test_import(shop: t.Any, client: FlaskClient) -> None:
+    form = {"name": ["apple", "pear", "apple"]}
+    assert client.post("/import", data=form).text == "1 were known"
+    assert names(shop) == ["apple", "pear"]
+
+
+def test_export(shop: t.Any, client: FlaskClient) -> None:
+    client.post("/items/apple")
+    assert client.get("/items.csv").text == "apple\n"
+    assert names(shop) == ["apple", "export of 1"]
+
+
+def test_restock(shop: t.Any, client: FlaskClient) -> None:
+    client.post("/items/apple")
+    assert client.post("/restock/1/9").text == "restocked"
+    assert names(shop, "reports") == ["restocked 1"]
+    assert client.post("/restock/2/9").status_code == 404
+
+
+def test_take(client: FlaskClient) -> None:
+    client.post("/items/apple")
+    answers = [client.post("/take/1").text for _ in range(3)]
+    assert answers == ["2", "1", "0"]
+    assert client.post("/take/1").status_code == 409
+
+
+def test_index(client: FlaskClient) -> None:
+    for number in range(45):
+        client.post(f"/items/item {number:02}")
+    page: t.Any = client.get("/items?page=2").json
+    assert page["items"][0] == "item 20"
+    assert (page["next"], page["pages"]) == (3, [1, 2, 3])
+
+
+def test_the_pragma(shop: t.Any, tmp_path: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/other.db")
+    sa.event.listen(engine, "connect", shop.side_by_side)
+    with engine.connect() as connection:
+        mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+    engine.dispose()
+    assert mode == "wal"
+
+
+def test_alembic(shop: t.Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the page's lines in the place of what its template connects with."""
+    alembic = [sys.executable, "-W", "ignore", "-m", "alembic"]
+
+    def run(*args: str) -> str:
+        done = subprocess.run(
+            [*alembic, *args], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    instance = f"app.instance_path = {str(tmp_path)!r}\n"
+    with (tmp_path / "shop.py").open("a") as module:
+        module.write(instance)
+    run("init", "migrations")
+    (page,) = [each for each in blocks(PAGES[0], "") if "run_migrations" in each]
+    env = "from alembic import context\n" + page
+    (tmp_path / "migrations" / "env.py").write_text(env)
+    with (tmp_path / "shop.py").open("a") as module:
+        module.write(
+            "class Extra(Base):\n    __tablename__ = 'extra'\n"
+            "    id: Mapped[int] = mapped_column(primary_key=True)\n"
+        )
+    run("revision", "--autogenerate", "-m", "extra")
+    run("upgrade", "head")
+    with shop.app.app_context():
+        tables = sa.inspect(shop.sql.engine()).get_table_names()
+    assert "extra" in tables
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Alembic's set-up
+def test_flask_migrate(
+    shop: t.Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flask_migrate: t.Any = importlib.import_module("flask_migrate")
+    monkeypatch.chdir(tmp_path)
+    folder = str(tmp_path / "migrations")
+    flask_migrate.Migrate(shop.app, shop.Migrated(), directory=folder)
+
+    class Extra(shop.Base):  # type: ignore[misc]  # made at run time
+        __tablename__ = "extra"
+        id = sa.Column(sa.Integer, primary_key=True)
+
+    runner = shop.app.test_cli_runner()
+    for command in ("init", "migrate", "upgrade"):
+        result = runner.invoke(args=["db", command], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+    with shop.app.app_context():
+        tables = sa.inspect(shop.sql.engine()).get_table_names()
+    assert "extra" in tables
+
+
+def test_the_transfer_of_the_readme(shop: t.Any, client: FlaskClient) -> None:
+    class Account(shop.Base):  # type: ignore[misc]  # made at run time
+        __tablename__ = "accounts"
+        id = sa.Column(sa.Integer, primary_key=True)
+        balance = sa.Column(sa.Integer, sa.CheckConstraint("balance >= 0"))
+
+    (code,) = [each for each in blocks(README) if each.startswith("sql = SQL(scopes)")]
+    names = {**vars(shop), "Account": Account}
+    exec(code.partition("\n")[2], names)
+    with shop.app.app_context():
+        shop.Base.metadata.create_all(shop.sql.engine())
+        shop.sql.session().add_all([Account(balance=10), Account(balance=0)])
+    assert client.post("/transfers/1/2/7").text == "done"
+    assert client.post("/transfers/1/2/7").status_code == 500
+    assert client.post("/transfers/1/9/1").status_code == 404
+    with shop.app.app_context():
+        balances = sa.select(Account.balance).order_by(Account.id)
+        assert shop.sql.session().scalars(balances).all() == [3, 7]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_pages_can_be_read(page: Path) -> None:
+    text = page.read_text()
+    for block in blocks(page):
+        assert max(map(len, block.splitlines())) <= 92
+    for link, _, anchor in re.findall(r"\]\(([\w./-]+)(#([\w-]+))?\)", text):
+        target = page.parent / link
+        assert target.exists(), link
+        if anchor:
+            titles = re.findall(r"^#+ (.+)$", target.read_text(), re.M)
+            slugs = [re.sub(r"[^\w -]", "", each.lower()) for each in titles]
+            assert anchor in [each.replace(" ", "-") for each in slugs], anchor
+
+
+def test_the_pages_name_the_config() -> None:
+    text = PAGES[0].read_text()
+    source = DOCS.parent / "src" / "flask_scopes"
+    for name in re.findall(r"^\| `([A-Z_]+)`", text, re.M):
+        found = [f for f in source.rglob("*.py") if f'"{name}"' in f.read_text()]
+        assert found, name
