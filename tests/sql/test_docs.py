@@ -177,7 +177,7 @@ def test_the_transfer_of_the_readme(shop: t.Any, client: FlaskClient) -> None:
     assert client.post("/transfers/1/2/7").status_code == 500
     assert client.post("/transfers/1/9/1").status_code == 404
     with shop.app.app_context():
-        balances = sa.select(Account.balance).order_by(Account.id)
+        balances: t.Any = sa.select(Account.balance).order_by(Account.id)
         assert shop.sql.session().scalars(balances).all() == [3, 7]
 
 
