@@ -87,6 +87,8 @@ def theirs(url: str) -> tuple[flask.Flask, SQLAlchemy]:
 def page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> t.Any:
     """The module of the page's blocks."""
     monkeypatch.delitem(sys.modules, "moving", raising=False)
+    # Flask-SQLAlchemy looks for the instance folder where the app is set up.
+    monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
     (folder / "moving.py").write_text("\n".join(blocks(PAGES[1])))
     return importlib.import_module("moving")
@@ -141,8 +143,6 @@ def test_the_quick_start(app: flask.Flask) -> None:
 
 def test_the_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = page(tmp_path, monkeypatch)
-    module.joined.instance_path = str(tmp_path)
-    module.joined.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///notes.db"
     with module.joined.app_context():
         module.db.create_all()
     assert module.joined.test_client().post("/notes/kept").text == "written"
