@@ -5,6 +5,11 @@ from __future__ import annotations
 import collections.abc as c
 import typing as t
 
+import flask
+
+from .errors import SetupError
+from .places import caller
+
 
 def is_by_name(value: object) -> t.TypeGuard[c.Mapping[str, t.Any]]:
     """Whether *value* is a dictionary whose keys are text."""
@@ -12,3 +17,15 @@ def is_by_name(value: object) -> t.TypeGuard[c.Mapping[str, t.Any]]:
         return False
     names = t.cast("c.Mapping[object, object]", value)
     return all(isinstance(name, str) for name in names)
+
+
+def bad_config(name: str, what: str) -> SetupError:
+    """
+    :param what: it should be.
+    """
+    where = f"at {caller()}" if flask.has_app_context() else "as a request began"
+    return SetupError(
+        f"{name} in the app's config is not what it should be.\n\n"
+        f"Read {where}.\n\n"
+        f"To fix it, set it to {what}."
+    )

@@ -36,6 +36,23 @@ def test_it_reads(stocked: Shop) -> None:
     assert stocked.client.get("/").text == "apple"
 
 
+def test_it_commits_nothing(stocked: Shop) -> None:
+    """Not even that there is nothing to commit."""
+    ended: list[str] = []
+    with stocked.app.app_context():
+        for end in ("commit", "rollback"):
+            sa.event.listen(
+                stocked.sql.engine(), end, lambda connection, end=end: ended.append(end)
+            )
+    stocked.view(stocked.scopes.read_only(lambda: str(_count(stocked))))
+    assert stocked.client.get("/").text == "1"
+    assert ended == ["rollback"]
+
+
+def _count(shop: Shop) -> int:
+    return len(shop.sql.session().scalars(sa.select(Item)).all())
+
+
 def _add(shop: Shop) -> None:
     shop.sql.session().add(Item(name="pear"))
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import collections.abc as c
 
-import flask
-
 from ..errors import ArgumentsError
 from ..errors import ScopesError
 from ..errors import SetupError
@@ -45,15 +43,6 @@ def unknown_bind(bind: str, names: c.Sequence[str]) -> SetupError:
         f"Called from {caller()}.\n\n"
         "To fix it, add it:\n\n"
         f'    app.config["MONGO_BINDS"] = {{{bind!r}: "mongodb://localhost:27017/shop"}}'
-    )
-
-
-def bad_config(name: str, what: str) -> SetupError:
-    where = f"at {caller()}" if flask.has_app_context() else "as a request began"
-    return SetupError(
-        f"{name} in the app's config is not what it should be.\n\n"
-        f"Read {where}.\n\n"
-        f"To fix it, set it to {what}."
     )
 
 

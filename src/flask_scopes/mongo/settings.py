@@ -24,6 +24,7 @@ import dataclasses
 import typing as t
 import urllib.parse
 
+from ..config import bad_config
 from ..config import is_by_name
 from . import messages
 
@@ -93,13 +94,13 @@ def settings_of(config: c.Mapping[str, t.Any], bind: str) -> Settings:
     """
     options: object = config.get("MONGO_OPTIONS") or {}
     if not is_by_name(options):
-        raise messages.bad_config("MONGO_OPTIONS", messages.OPTIONS)
+        raise bad_config("MONGO_OPTIONS", messages.OPTIONS)
     if not bind:
         uri: object = config.get("MONGO_URI")
         if not uri:
             raise messages.no_uri()
         if not isinstance(uri, str):
-            raise messages.bad_config("MONGO_URI", messages.URI)
+            raise bad_config("MONGO_URI", messages.URI)
         return Settings(uri, dict(options))
     named = bind_names(config)
     if bind not in named:
@@ -108,7 +109,7 @@ def settings_of(config: c.Mapping[str, t.Any], bind: str) -> Settings:
     own: dict[str, t.Any] = dict(value) if is_by_name(value) else {"uri": value}
     uri = own.pop("uri", None)
     if not isinstance(uri, str) or not uri:
-        raise messages.bad_config(f"MONGO_BINDS[{bind!r}]", messages.BIND)
+        raise bad_config(f"MONGO_BINDS[{bind!r}]", messages.BIND)
     return Settings(uri, {**options, **own})
 
 
@@ -119,7 +120,7 @@ def bind_names(config: c.Mapping[str, t.Any]) -> list[str]:
     """
     binds: object = config.get("MONGO_BINDS") or {}
     if not is_by_name(binds) or "" in binds:
-        raise messages.bad_config("MONGO_BINDS", messages.BINDS)
+        raise bad_config("MONGO_BINDS", messages.BINDS)
     return list(binds)
 
 
@@ -153,7 +154,7 @@ def name_prefix(config: c.Mapping[str, t.Any]) -> str:
     """
     value: object = config.get("MONGO_DATABASE_PREFIX", "")
     if not isinstance(value, str):
-        raise messages.bad_config("MONGO_DATABASE_PREFIX", messages.PREFIX)
+        raise bad_config("MONGO_DATABASE_PREFIX", messages.PREFIX)
     return value
 
 
@@ -172,5 +173,5 @@ def _number(value: object, name: str, what: str, *, zero: bool = False) -> float
         return None
     number = value if isinstance(value, int | float) else -1
     if isinstance(value, bool) or not (number > 0 or (zero and number == 0)):
-        raise messages.bad_config(name, what)
+        raise bad_config(name, what)
     return float(number)

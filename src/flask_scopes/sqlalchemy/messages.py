@@ -45,14 +45,6 @@ def unknown_bind(bind: str, names: c.Sequence[str]) -> SetupError:
     )
 
 
-def bad_config(name: str, what: str) -> SetupError:
-    return SetupError(
-        f"{name} in the app's config is not what it should be.\n\n"
-        f"Read at {caller()}.\n\n"
-        f"To fix it, set it to {what}."
-    )
-
-
 def no_engine(name: str, reason: Exception) -> SetupError:
     # SQLAlchemy goes on to name its own parts.
     detail = str(reason).partition(", using ")[0]

@@ -15,6 +15,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from ..config import bad_config
 from ..config import is_by_name
 from . import messages
 
@@ -36,7 +37,7 @@ def settings_of(config: c.Mapping[str, t.Any], bind: str) -> Settings:
     """
     options: object = config.get("SQLALCHEMY_ENGINE_OPTIONS") or {}
     if not is_by_name(options):
-        raise messages.bad_config("SQLALCHEMY_ENGINE_OPTIONS", messages.OPTIONS)
+        raise bad_config("SQLALCHEMY_ENGINE_OPTIONS", messages.OPTIONS)
     if not bind:
         value: object = config.get("SQLALCHEMY_URL")
         if not value:
@@ -45,7 +46,7 @@ def settings_of(config: c.Mapping[str, t.Any], bind: str) -> Settings:
         return Settings("SQLALCHEMY_URL", url, dict(options))
     binds: object = config.get("SQLALCHEMY_BINDS") or {}
     if not is_by_name(binds) or "" in binds:
-        raise messages.bad_config("SQLALCHEMY_BINDS", messages.BINDS)
+        raise bad_config("SQLALCHEMY_BINDS", messages.BINDS)
     if bind not in binds:
         raise messages.unknown_bind(bind, list(binds))
     name = f"SQLALCHEMY_BINDS[{bind!r}]"
@@ -56,9 +57,9 @@ def settings_of(config: c.Mapping[str, t.Any], bind: str) -> Settings:
 
 def _url(value: object, name: str, what: str) -> URL:
     if not isinstance(value, str | URL):
-        raise messages.bad_config(name, what)
+        raise bad_config(name, what)
     try:
         return make_url(value)
     except (ArgumentError, ValueError):
         # What it says may be part of a password.
-        raise messages.bad_config(name, what) from None
+        raise bad_config(name, what) from None
