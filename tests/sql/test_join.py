@@ -296,6 +296,21 @@ def test_a_request_inside_of_a_block_is_finished_by_itself(store: Store) -> None
     assert store.names() == ["by block", "by request"]
 
 
+def test_a_request_that_fails_inside_of_a_block_leaves_nothing_to_it(
+    store: Store,
+) -> None:
+    @store.view
+    def create() -> tuple[str, int]:
+        store.db.session.add(store.User(name="by request"))
+        return "no", 400
+
+    with store.app.app_context():
+        store.db.session.scalars(sa.select(store.User)).all()
+        store.client.post("/")
+        store.db.session.add(store.User(name="by block"))
+    assert store.names() == ["by block"]
+
+
 def test_read_only_views(store: Store) -> None:
     store.app.register_error_handler(
         CommitFailed, lambda error: (type(error.cause).__name__, 500)

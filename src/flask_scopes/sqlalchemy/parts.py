@@ -202,14 +202,9 @@ def _before_execute(state: ORMExecuteState) -> None:
 
 def _before_flush(session: Session, context: UOWTransaction, instances: object) -> None:
     part = part_of(session)
-    if part is None:
-        return
-    late = part.unit is None
-    if not (late or writes_are_forbidden()):
+    if part is None or not writes_are_forbidden():
         return
     kinds = kinds_to_flush(session)
-    if kinds and late:
-        raise messages.written_late(part.said())
     if kinds:
         what = f"a flush of {', '.join(kinds)}"
         raise messages.read_only(part.said(), what)
