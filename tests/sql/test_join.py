@@ -108,6 +108,25 @@ def test_it_is_rolled_back_with_the_unit(store: Store) -> None:
     assert store.names() == []
 
 
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("way", ["connection", "bulk"])
+def test_what_goes_past_the_objects_belongs_to_the_unit_too(
+    store: Store, way: str, status: int
+) -> None:
+    @store.view
+    def create() -> tuple[str, int]:
+        session = store.db.session
+        if way == "bulk":
+            session.bulk_insert_mappings(store.User, [{"name": "anna"}])
+        else:
+            insert = sa.insert(store.User).values(name="anna")
+            session.connection().execute(insert)
+        return "created", status
+
+    assert store.client.post("/").status_code == status
+    assert store.names() == (["anna"] if status == 200 else [])
+
+
 def test_a_change_of_what_was_read_is_committed(store: Store) -> None:
     with store.app.app_context():
         store.db.session.add(store.User(name="anna"))

@@ -310,15 +310,15 @@ def test_objects_can_be_read_after_the_commit(shop: Shop) -> None:
 
 
 def test_nothing_waits_for_the_collector(shop: Shop) -> None:
-    sessions: list[weakref.ref[Session]] = []
+    kept: list[weakref.ref[t.Any]] = []
 
     @shop.view
     def buy() -> str:
         session = shop.sql.session()
-        sessions.append(weakref.ref(session))
-        session.add(Item(name=f"{len(sessions)}"))
+        kept.extend([weakref.ref(session), weakref.ref(session.connection())])
+        session.add(Item(name=f"{len(kept)}"))
         with session.begin_nested():
-            session.execute(sa.insert(Item).values(name=f"{len(sessions)} more"))
+            session.execute(sa.insert(Item).values(name=f"{len(kept)} more"))
         return "bought"
 
     shop.client.post("/")  # compiles statements
@@ -326,7 +326,7 @@ def test_nothing_waits_for_the_collector(shop: Shop) -> None:
     gc.disable()
     try:
         assert shop.client.post("/").text == "bought"
-        assert sessions[-1]() is None
+        assert [each() for each in kept[-2:]] == [None, None]
     finally:
         gc.enable()
 
