@@ -75,7 +75,7 @@ def test_import(shop: t.Any, client: FlaskClient) -> None:
 def test_export(shop: t.Any, client: FlaskClient) -> None:
     client.post("/items/apple")
     assert client.get("/items.csv").text == "apple\n"
-    assert names(shop) == ["apple", "export of 1"]
+    assert names(shop) == ["apple", "exported"]
 
 
 def test_restock(shop: t.Any, client: FlaskClient) -> None:

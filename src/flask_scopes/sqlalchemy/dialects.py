@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 if t.TYPE_CHECKING:
     from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Engine
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -45,10 +46,14 @@ def forbid_writes(connection: Connection) -> None:
     if name == "postgresql":
         connection.exec_driver_sql("SET TRANSACTION READ ONLY")
     elif name == "sqlite":
-        if not event.contains(connection.engine, "checkin", _checkin):
-            event.listen(connection.engine, "checkin", _checkin)
         connection.info[_QUERY_ONLY] = True
         connection.exec_driver_sql("PRAGMA query_only = ON")
+
+
+def watch(engine: Engine) -> None:
+    """See to it that :func:`forbid_writes` is undone, with each connection."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "checkin", _checkin)
 
 
 def _checkin(own: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:

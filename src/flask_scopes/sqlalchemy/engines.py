@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..places import declared
 from . import messages
+from .parts import watch_engine
 from .settings import Settings
 from .settings import settings_of
 
@@ -41,11 +42,13 @@ def engine_resource(scopes: Scopes, given: c.Mapping[str, Engine]) -> ByBind[Eng
             if os.getpid() != made_in:
                 # What is in its pool belongs to the process that forked this one.
                 given[bind].dispose(close=False)
+            watch_engine(given[bind])
             yield given[bind]
             return
         with contextlib.ExitStack() as keep:
             made = _make(settings_of(flask.current_app.config, bind), keep)
             keep.callback(made.dispose)
+            watch_engine(made)
             yield made
 
     return t.cast("ByBind[Engine]", engine)

@@ -20,6 +20,7 @@ import typing as t
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.exc import SQLAlchemyError
 
 from ..building import Build
 from ..building import current_build
@@ -32,6 +33,7 @@ from . import messages
 
 if t.TYPE_CHECKING:
     from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Engine
     from sqlalchemy.engine import ExceptionContext
     from sqlalchemy.orm import ORMExecuteState
     from sqlalchemy.orm import Session
@@ -111,7 +113,9 @@ def taking_part(
         yield part
         _commit(session, part)
     except BaseException:
-        session.rollback()
+        # Its error is what counts, also if the connection is gone meanwhile.
+        with contextlib.suppress(SQLAlchemyError):
+            session.rollback()
         raise
     finally:
         part.end()
@@ -160,6 +164,13 @@ def watch(sessions: t.Any) -> None:
     event.listen(sessions, "after_commit", _after_commit)
 
 
+def watch_engine(engine: Engine) -> None:
+    """Hear of the errors of *engine*. Later calls do nothing."""
+    if not event.contains(engine, "handle_error", _on_error):
+        event.listen(engine, "handle_error", _on_error)
+        dialects.watch(engine)
+
+
 def _after_begin(
     session: Session, transaction: SessionTransaction, connection: Connection
 ) -> None:
@@ -170,8 +181,7 @@ def _after_begin(
     if connection not in part.connections:
         part.connections[connection] = False
         connection.execution_options(**{_KEY: part})
-        if not event.contains(connection.engine, "handle_error", _on_error):
-            event.listen(connection.engine, "handle_error", _on_error)
+        watch_engine(connection.engine)
     if writes_are_forbidden():
         part.forbid_writes()
 
