@@ -77,12 +77,11 @@ def _wrap_teardown(
     call = _unbound(app, name)
     current = variable.get
     reference = weakref.ref(app)
-    is_last = name == "do_teardown_appcontext"
 
     def teardown(*args: t.Any, **kwargs: t.Any) -> None:
         context = current(None)
         try:
-            if is_last and units and ending.precedes_teardown(context):
+            if units and ending.precedes_teardown(context):
                 _end(context, _passed(args, kwargs))
         finally:
             try:

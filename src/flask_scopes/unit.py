@@ -100,7 +100,7 @@ class Unit(Committing):
         committed, and for which object: if one raises, all can still be rolled back.
         """
         self.precedes_teardown = False
-        """Whether an app context ends it before the app's own teardown functions, as
+        """Whether it is to end before the app's own teardown functions, as
         one of these would close what it has to commit.
         """
         self.undo: list[c.Callable[[BaseException], object]] = []

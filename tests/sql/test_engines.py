@@ -124,6 +124,17 @@ def test_a_database_in_memory_waits_for_its_turn(open_shop: OpenShop) -> None:
     assert shop.names() == ["by block", "by request"]
 
 
+def test_a_database_in_memory_outlives_each_of_its_connections(
+    open_shop: OpenShop,
+) -> None:
+    shop = open_shop("sqlite://")
+    # Each connection is replaced when it is next wanted.
+    shop.app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {"pool_recycle": 0}
+    shop.create()
+    shop.view(lambda: str(shop.names()))
+    assert shop.client.get("/").text == "[]"
+
+
 def test_two_closed_apps_leave_no_database_in_memory(open_shop: OpenShop) -> None:
     for _ in range(2):
         shop = open_shop("sqlite://")

@@ -175,11 +175,12 @@ def test_a_block_and_a_command_commit_at_their_end(store: Store) -> None:
 
 
 def test_a_block_that_cannot_be_committed_says_so(store: Store) -> None:
+    torn_down: list[None] = []
+    store.app.teardown_appcontext(lambda error: torn_down.append(None))
     with pytest.raises(CommitFailed), store.app.app_context():
-        store.db.session.add_all(
-            [store.User(name="anna"), store.User(name="anna")],
-        )
-    # Flask-SQLAlchemy has dropped the session all the same.
+        store.db.session.add_all([store.User(name="anna"), store.User(name="anna")])
+    # All else that is to be done then is done.
+    assert torn_down == [None]
     with store.app.app_context():
         assert store.db.session.scalars(sa.select(store.User)).all() == []
 

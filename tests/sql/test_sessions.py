@@ -12,6 +12,7 @@ import weakref
 import flask
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session
@@ -213,6 +214,104 @@ def test_a_statement_that_failed_is_of_no_account_where_the_rest_stands(
 
     assert shop.client.post("/").text == "bought"
     assert shop.names() == ["pear"]
+
+
+def test_a_transaction_that_sqlite_has_rolled_back_is_no_silent_loss(
+    open_shop: OpenShop,
+) -> None:
+    """The next statement begins another one, which would be committed alone."""
+    shop = open_shop("sqlite://")
+    shop.create()
+    seen = failures(shop.app)
+    with shop.app.app_context():
+        shop.sql.session().add(Item(name="apple"))
+
+    @shop.view
+    def buy() -> str:
+        session = shop.sql.session()
+        session.execute(sa.insert(Item).values(name="pear"))
+        with contextlib.suppress(IntegrityError):
+            session.execute(
+                sa.insert(Item).prefix_with("OR ROLLBACK").values(name="apple")
+            )
+        session.execute(sa.insert(Item).values(name="plum"))
+        return "bought"
+
+    assert shop.client.post("/").text == "not kept"
+    assert isinstance(seen[0].cause, IntegrityError)
+    assert shop.names() == ["apple"]
+
+
+def test_a_rollback_by_hand_makes_good_for_it(open_shop: OpenShop) -> None:
+    shop = open_shop("sqlite://")
+    shop.create()
+    with shop.app.app_context():
+        shop.sql.session().add(Item(name="apple"))
+
+    @shop.view
+    def buy() -> str:
+        session = shop.sql.session()
+        with contextlib.suppress(IntegrityError):
+            session.execute(
+                sa.insert(Item).prefix_with("OR ROLLBACK").values(name="apple")
+            )
+        session.rollback()
+        session.add(Item(name="plum"))
+        return "bought"
+
+    assert shop.client.post("/").text == "bought"
+    assert shop.names() == ["apple", "plum"]
+
+
+def test_the_error_that_counts_is_told_and_not_one_that_a_savepoint_took_back(
+    open_shop: OpenShop, new_database: c.Callable[[], str]
+) -> None:
+    shop = open_shop(new_database())
+    shop.create()
+    seen = failures(shop.app)
+
+    @shop.view
+    def buy() -> str:
+        session = shop.sql.session()
+        session.add(Item(id=1, name="apple"))
+        session.flush()
+        with contextlib.suppress(IntegrityError), session.begin_nested():
+            session.execute(sa.insert(Item).values(name="apple"))
+        with contextlib.suppress(DBAPIError):
+            session.execute(sa.text("SELECT 1 / 0"))
+        with contextlib.suppress(DBAPIError):
+            session.execute(sa.insert(Item).values(name="plum"))
+        return "bought"
+
+    assert shop.client.post("/").text == "not kept"
+    assert "division by zero" in str(seen[0].cause)
+    assert shop.names() == []
+
+
+def test_a_connection_that_the_server_has_cut_is_no_silent_loss(
+    open_shop: OpenShop, new_database: c.Callable[[], str]
+) -> None:
+    shop = open_shop(new_database())
+    shop.create()
+    when: list[str] = []
+
+    @shop.view
+    def buy() -> str:
+        session = shop.sql.session()
+        session.execute(sa.insert(Item).values(name="apple"))
+        pid = session.scalar(sa.text("SELECT pg_backend_pid()"))
+        with shop.scopes.unit():
+            cut = sa.text("SELECT pg_terminate_backend(:pid)")
+            shop.sql.session().execute(cut, {"pid": pid})
+        if when[-1] == "in the middle":
+            with contextlib.suppress(DBAPIError):
+                session.execute(sa.insert(Item).values(name="pear"))
+        return "bought"
+
+    for each in ("in the middle", "at the end"):
+        when.append(each)
+        assert shop.client.post("/").status_code == 500
+    assert shop.names() == []
 
 
 def test_after_a_rollback_by_hand_the_rest_is_committed(shop: Shop) -> None:

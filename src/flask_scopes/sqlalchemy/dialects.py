@@ -62,13 +62,42 @@ def _checkin(own: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
         own.cursor().execute("PRAGMA query_only = OFF")
 
 
-def has_lost(connection: Connection, error: DBAPIError) -> bool:
-    """Whether *error* has ended the transaction of *connection*, by rolling it back.
+class Failure:
+    """An error of a database; is kept as long as its session takes part in a unit."""
 
-    PostgreSQL would answer a COMMIT with "ROLLBACK", which is no error to its drivers.
-    """
-    if connection.closed:
+    __slots__ = ("connection", "ended", "error", "savepoint")
+
+    def __init__(self, connection: Connection, error: DBAPIError) -> None:
+        self.connection = connection
+        self.error = error
+        self.savepoint = connection.get_nested_transaction()
+        self.ended = _has_ended(connection, error)
+        """Whether it has ended the transaction; None: that has to be asked."""
+
+    def is_fatal(self) -> bool:
+        """Whether what was done in the transaction before it cannot be committed."""
+        if self.connection.closed:
+            # By a rollback, which the view may have asked for.
+            return False
+        if self.ended is not None:
+            return self.ended
+        if self.connection.invalidated:
+            return True
+        if self.savepoint is not None and not self.savepoint.is_active:
+            return False
+        try:
+            self.connection.execute(sa.select(sa.literal(1)))
+        except DBAPIError:
+            return True
         return False
+
+
+def _has_ended(connection: Connection, error: DBAPIError) -> bool | None:
+    """Now, since the next statement may begin another transaction.
+
+    PostgreSQL has not: it waits, refuses everything, and answers a COMMIT with
+    "ROLLBACK", which is no error to its drivers.
+    """
     if connection.invalidated:
         return True
     name = connection.dialect.name
@@ -78,8 +107,4 @@ def has_lost(connection: Connection, error: DBAPIError) -> bool:
     if name in ("mysql", "mariadb"):
         args = getattr(error.orig, "args", ())
         return _MYSQL_DEADLOCK in (*args, getattr(error.orig, "errno", None))
-    try:
-        connection.execute(sa.select(sa.literal(1)))
-    except DBAPIError:
-        return True
-    return False
+    return None

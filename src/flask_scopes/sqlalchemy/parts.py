@@ -63,8 +63,8 @@ class Part:
         self.committing = False
         self.connections: dict[Connection, bool] = {}
         """Those of its transactions, and whether they refuse to write."""
-        self.failures: list[tuple[Connection, DBAPIError]] = []
-        """The errors of the database, each with where it happened."""
+        self.failures: list[dialects.Failure] = []
+        """The errors of the database, in order."""
 
     def said(self) -> str:
         """What a message says of where it was raised."""
@@ -83,10 +83,13 @@ class Part:
         """
         :raises DBAPIError: the one after which there is nothing left to commit.
         """
-        for connection, error in self.failures:
-            if dialects.has_lost(connection, error) or not session.is_active:
-                error.add_note(messages.swallowed())
-                raise error
+        fatal = next((each for each in self.failures if each.is_fatal()), None)
+        if fatal is None and self.failures and not session.is_active:
+            # That of a flush, which SQLAlchemy has rolled back.
+            fatal = self.failures[-1]
+        if fatal is not None:
+            fatal.error.add_note(messages.swallowed())
+            raise fatal.error
 
     def end(self) -> None:
         # What is noted refers to frames, and those to the session.
@@ -192,7 +195,7 @@ def _on_error(context: ExceptionContext) -> None:
         return
     part: Part | None = connection.get_execution_options().get(_KEY)
     if part is not None and part.unit is not None:
-        part.failures.append((connection, error))
+        part.failures.append(dialects.Failure(connection, error))
 
 
 def _before_execute(state: ORMExecuteState) -> None:
