@@ -67,11 +67,13 @@ class Failure:
 
     __slots__ = ("connection", "ended", "error", "savepoint")
 
-    def __init__(self, connection: Connection, error: DBAPIError) -> None:
+    def __init__(
+        self, connection: Connection, error: DBAPIError, *, disconnected: bool
+    ) -> None:
         self.connection = connection
         self.error = error
         self.savepoint = connection.get_nested_transaction()
-        self.ended = _has_ended(connection, error)
+        self.ended = True if disconnected else _has_ended(connection, error)
         """Whether it has ended the transaction; None: that has to be asked."""
 
     def is_fatal(self) -> bool:
@@ -81,8 +83,6 @@ class Failure:
             return False
         if self.ended is not None:
             return self.ended
-        if self.connection.invalidated:
-            return True
         if self.savepoint is not None and not self.savepoint.is_active:
             return False
         try:
@@ -98,8 +98,6 @@ def _has_ended(connection: Connection, error: DBAPIError) -> bool | None:
     PostgreSQL has not: it waits, refuses everything, and answers a COMMIT with
     "ROLLBACK", which is no error to its drivers.
     """
-    if connection.invalidated:
-        return True
     name = connection.dialect.name
     if name == "sqlite":
         own: t.Any = connection.connection.dbapi_connection

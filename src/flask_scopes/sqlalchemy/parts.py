@@ -195,7 +195,8 @@ def _on_error(context: ExceptionContext) -> None:
         return
     part: Part | None = connection.get_execution_options().get(_KEY)
     if part is not None and part.unit is not None:
-        part.failures.append(dialects.Failure(connection, error))
+        lost = context.is_disconnect
+        part.failures.append(dialects.Failure(connection, error, disconnected=lost))
 
 
 def _before_execute(state: ORMExecuteState) -> None:
