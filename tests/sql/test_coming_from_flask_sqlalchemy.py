@@ -149,5 +149,6 @@ def test_the_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with module.joined.app_context():
         texts = sa.select(module.Note.text)
         assert module.db.session.scalars(texts).all() == ["kept"]
+    with module.joined.app_context():
         module.db.engine.dispose()
     module.scopes.close(module.joined)

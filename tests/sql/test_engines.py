@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections.abc as c
+import contextlib
+import gc
 import os
 import pathlib
 import subprocess
@@ -13,6 +15,8 @@ import typing as t
 import flask
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from flask_scopes import Scopes
@@ -133,6 +137,48 @@ def test_a_database_in_memory_outlives_each_of_its_connections(
     shop.create()
     shop.view(lambda: str(shop.names()))
     assert shop.client.get("/").text == "[]"
+
+
+def test_an_engine_where_another_one_was_is_heard_of(tmp_path: pathlib.Path) -> None:
+    """SQLAlchemy knows what listens to an engine by its id, which another one can have
+    had: errors of the new one were not heard of, and rows were lost.
+    """
+    url = f"sqlite:///{tmp_path}/shop.db"
+    used: set[int] = set()
+    outlived: list[object] = []
+    for _ in range(20):
+        shop = Shop("", engine=sa.create_engine(url))
+        shop.create()
+        with shop.app.app_context():
+            gone = shop.sql.engine()
+        used.add(id(gone))
+        # What is registered goes with this, to which statements refer as well.
+        outlived.append(gone.dialect)
+        gone.dispose()
+        shop.scopes.close(shop.app)
+        del shop, gone
+        gc.collect()
+    aside: list[Engine] = []
+    while id(engine := Engine.__new__(Engine)) not in used:
+        aside.append(engine)
+        assert len(aside) < 10_000
+    vars(engine).update(vars(sa.create_engine(url)))
+
+    shop = Shop("", engine=engine)
+    shop.view(lambda: _swallow(shop))
+    assert shop.client.post("/").status_code == 500
+    assert shop.names() == []
+    engine.dispose()
+
+
+def _swallow(shop: Shop) -> str:
+    session = shop.sql.session()
+    session.execute(sa.insert(Item).values(name="apple"))
+    with contextlib.suppress(DBAPIError):
+        twice = sa.insert(Item).prefix_with("OR ROLLBACK")
+        session.execute(twice.values(name="apple"))
+    session.execute(sa.insert(Item).values(name="pear"))
+    return "done"
 
 
 def test_two_closed_apps_leave_no_database_in_memory(open_shop: OpenShop) -> None:

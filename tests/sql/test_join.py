@@ -415,6 +415,7 @@ def test_apps_without_scopes_are_left_alone(tmp_path: pathlib.Path) -> None:
         store.db.session.add(store.User(name="berta"))
     with other.app_context():
         assert store.db.session.scalars(sa.select(store.User.name)).all() == ["anna"]
+    with other.app_context():
         store.db.engine.dispose()
     store.close()
 

@@ -16,6 +16,7 @@ import collections.abc as c
 import contextlib
 import functools
 import typing as t
+import weakref
 
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
@@ -43,7 +44,7 @@ if t.TYPE_CHECKING:
     from ..unit import Unit
 
 _KEY: t.Final = "flask_scopes"
-
+_watched: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 # Its events call us, and users call it.
 pass_through("sqlalchemy")
@@ -169,7 +170,11 @@ def watch(sessions: t.Any) -> None:
 
 def watch_engine(engine: Engine) -> None:
     """Hear of the errors of *engine*. Later calls do nothing."""
-    if not event.contains(engine, "handle_error", _on_error):
+    # SQLAlchemy's `event.contains` goes by the id of the engine, and remembers that as
+    # long as its dialect, to which statements refer, is there. So the id may be that
+    # of one that is gone: errors would not be heard of, and rows be lost.
+    if engine not in _watched:
+        _watched.add(engine)
         event.listen(engine, "handle_error", _on_error)
         dialects.watch(engine)
 
