@@ -86,9 +86,13 @@ class Recipe:
         if signature is None:
             return self
         try:
-            bound = _bind(signature, self.factory, args, kwargs)
-            bound.apply_defaults()
-            key = (self, bound.args, *sorted(bound.kwargs.items()))
+            key: Key
+            if not kwargs and len(args) in self.omitted:
+                key = (self, args + self.omitted[len(args)])
+            else:
+                bound = _bind(signature, self.factory, args, kwargs)
+                bound.apply_defaults()
+                key = (self, bound.args, *sorted(bound.kwargs.items()))
             hash(key)
         except TypeError as error:
             raise messages.bad_arguments(self, signature, error) from None
