@@ -8,6 +8,7 @@ import gc
 import threading
 import typing as t
 import weakref
+from pathlib import Path
 
 import flask
 import pytest
@@ -92,6 +93,27 @@ def test_a_unit_of_its_own_is_kept_though_the_request_fails(shop: Shop) -> None:
 
     assert shop.client.post("/").status_code == 409
     assert shop.names() == ["kept"]
+
+
+@pytest.mark.parametrize("read_first", [False, True])
+def test_a_unit_that_writes_in_one_that_has_read(
+    open_shop: OpenShop, tmp_path: Path, read_first: bool
+) -> None:
+    """To SQLite they are two, of which one has read what the other has changed since."""
+    shop = open_shop(f"sqlite:///{tmp_path}/shop.db")
+    shop.create()
+
+    @shop.view
+    def buy() -> str:
+        if read_first:
+            shop.sql.session().scalars(sa.select(Item)).all()
+        with shop.scopes.unit():
+            shop.sql.session().add(Item(name="inner"))
+        shop.sql.session().add(Item(name="outer"))
+        return "bought"
+
+    assert shop.client.post("/").status_code == (500 if read_first else 200)
+    assert shop.names() == (["inner"] if read_first else ["inner", "outer"])
 
 
 def test_a_block_and_a_command_are_units(shop: Shop) -> None:
