@@ -99,7 +99,7 @@ def test_a_unit_of_its_own_is_kept_though_the_request_fails(shop: Shop) -> None:
 def test_a_unit_that_writes_in_one_that_has_read(
     open_shop: OpenShop, tmp_path: Path, read_first: bool
 ) -> None:
-    """To SQLite they are two, of which one has read what the other has changed since."""
+    """To SQLite they are two; one has read what the other has changed since."""
     shop = open_shop(f"sqlite:///{tmp_path}/shop.db")
     shop.create()
 
