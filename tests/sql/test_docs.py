@@ -109,56 +109,54 @@ def test_the_pragma(shop: t.Any, tmp_path: Path) -> None:
     assert mode == "wal"
 
 
-def test_alembic(shop: t.Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+EXTRA = """
+class Extra(Base):
+    __tablename__ = "extra"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+"""
+
+
+def run(folder: Path, *command: str) -> None:
+    """In a process of its own: both set up logging anew, for all that there is."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", *command],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def append(folder: Path, text: str) -> None:
+    with (folder / "shop.py").open("a") as module:
+        module.write(text)
+
+
+def tables(shop: t.Any) -> list[str]:
+    with shop.app.app_context():
+        return sa.inspect(shop.sql.engine()).get_table_names()
+
+
+def test_alembic(shop: t.Any, tmp_path: Path) -> None:
     """With the page's lines in the place of what its template connects with."""
-    alembic = [sys.executable, "-W", "ignore", "-m", "alembic"]
-
-    def run(*args: str) -> str:
-        done = subprocess.run(
-            [*alembic, *args], cwd=tmp_path, capture_output=True, text=True, timeout=60
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    instance = f"app.instance_path = {str(tmp_path)!r}\n"
-    with (tmp_path / "shop.py").open("a") as module:
-        module.write(instance)
-    run("init", "migrations")
+    append(tmp_path, f"app.instance_path = {str(tmp_path)!r}\n{EXTRA}")
+    run(tmp_path, "alembic", "init", "migrations")
     (page,) = [each for each in blocks(PAGES[0], "") if "run_migrations" in each]
     env = "from alembic import context\n" + page
     (tmp_path / "migrations" / "env.py").write_text(env)
-    with (tmp_path / "shop.py").open("a") as module:
-        module.write(
-            "class Extra(Base):\n    __tablename__ = 'extra'\n"
-            "    id: Mapped[int] = mapped_column(primary_key=True)\n"
-        )
-    run("revision", "--autogenerate", "-m", "extra")
-    run("upgrade", "head")
-    with shop.app.app_context():
-        tables = sa.inspect(shop.sql.engine()).get_table_names()
-    assert "extra" in tables
+    run(tmp_path, "alembic", "revision", "--autogenerate", "-m", "extra")
+    run(tmp_path, "alembic", "upgrade", "head")
+    assert "extra" in tables(shop)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Alembic's set-up
-def test_flask_migrate(
-    shop: t.Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    flask_migrate: t.Any = importlib.import_module("flask_migrate")
-    monkeypatch.chdir(tmp_path)
-    folder = str(tmp_path / "migrations")
-    flask_migrate.Migrate(shop.app, shop.Migrated(), directory=folder)
-
-    class Extra(shop.Base):  # type: ignore[misc]  # made at run time
-        __tablename__ = "extra"
-        id = sa.Column(sa.Integer, primary_key=True)
-
-    runner = shop.app.test_cli_runner()
+def test_flask_migrate(shop: t.Any, tmp_path: Path) -> None:
+    append(tmp_path, f"app.instance_path = {str(tmp_path)!r}\n{EXTRA}")
+    append(tmp_path, "import flask_migrate\nflask_migrate.Migrate(app, Migrated())\n")
     for command in ("init", "migrate", "upgrade"):
-        result = runner.invoke(args=["db", command], catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-    with shop.app.app_context():
-        tables = sa.inspect(shop.sql.engine()).get_table_names()
-    assert "extra" in tables
+        run(tmp_path, "flask", "--app", "shop", "db", command)
+    assert "extra" in tables(shop)
 
 
 def test_the_transfer_of_the_readme(shop: t.Any, client: FlaskClient) -> None:
