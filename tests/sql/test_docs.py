@@ -136,7 +136,7 @@ def append(folder: Path, text: str) -> None:
 
 def tables(shop: t.Any) -> list[str]:
     with shop.app.app_context():
-        return sa.inspect(shop.sql.engine()).get_table_names()
+        return list(sa.inspect(shop.sql.engine()).get_table_names())
 
 
 def test_alembic(shop: t.Any, tmp_path: Path) -> None:
