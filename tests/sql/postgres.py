@@ -49,6 +49,7 @@ def postgres(programs: pathlib.Path) -> c.Iterator[str]:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         options = f"-p {port} -k '' -c listen_addresses=127.0.0.1 -c fsync=off"
+        options += " -c deadlock_timeout=100ms"
         # Waits until it answers; with its output elsewhere, or we would wait for that.
         started = ["pg_ctl", "start", "--wait", "-D", data, "-l", log, "-o", options]
         devnull = subprocess.DEVNULL

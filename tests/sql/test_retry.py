@@ -86,6 +86,42 @@ def test_without_retry_the_second_is_told(serializable: Shop) -> None:
     shop.scopes.close(shop.app)
 
 
+def test_two_that_wait_for_each_other_both_come_through(
+    open_shop: OpenShop, new_database: c.Callable[[], str]
+) -> None:
+    shop = open_shop(new_database())
+    shop.create()
+    with shop.app.app_context():
+        shop.sql.session().add_all([Item(id=1, name="apple"), Item(id=2, name="pear")])
+    calls: list[int] = []
+    together = threading.Barrier(2, timeout=10)
+    shop.app.add_url_rule("/<int:first>", view_func=lambda first: take(first))
+
+    @shop.scopes.retry(3)
+    def take(first: int) -> str:
+        calls.append(first)
+        for number in (first, 3 - first):
+            one = sa.update(Item).where(Item.id == number)
+            shop.sql.session().execute(one.values(left=Item.left - 1))
+            if len(calls) <= 2 and number == first:
+                # Each has the row that the other one wants next.
+                together.wait()
+        return "taken"
+
+    def ask(first: int) -> None:
+        assert shop.app.test_client().get(f"/{first}").text == "taken"
+
+    threads = [threading.Thread(target=ask, args=[first]) for first in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+
+    assert len(calls) == 3
+    with shop.app.app_context():
+        assert shop.sql.session().scalars(sa.select(Item.left)).all() == [1, 1]
+
+
 def test_a_conflict_that_the_view_swallows_is_a_conflict_all_the_same(
     open_shop: OpenShop, new_database: c.Callable[[], str]
 ) -> None:
