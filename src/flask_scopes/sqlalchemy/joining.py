@@ -44,51 +44,73 @@ def join(scopes: Scopes, existing: Existing) -> None:
 
     :raises SetupError: *existing* has no session.
     """
+    sessions = _sessions_of(existing)
+    name = "the joined session" if sessions is existing else "db.session"
+    joined = Joined(scopes, name)
+    event.listen(sessions, "after_transaction_create", joined.after_create)
+    event.listen(sessions, "do_orm_execute", joined.before_execute)
+    event.listen(sessions, "before_attach", joined.before_attach)
+    event.listen(sessions, "before_flush", joined.before_flush)
+    watch(sessions)
+
+
+def _sessions_of(existing: Existing) -> scoped_session[Session]:
     found: object = existing
     if not isinstance(existing, scoped_session):
         found = getattr(existing, "session", None)
     if not isinstance(found, scoped_session):
         raise messages.nothing_to_join(existing)
-    sessions = t.cast("scoped_session[Session]", found)
-    name = "the joined session" if sessions is existing else "db.session"
+    return t.cast("scoped_session[Session]", found)
 
-    @scopes.request
-    @declared(name)
-    def joined(session: Session) -> c.Iterator[Part]:
-        with taking_part(session, by_hand=True) as part:
-            yield part
 
-    def take_notice(session: Session, *, writes: bool = False) -> None:
+class Joined:
+    """Looks at what sessions are used for; lives as long as what makes them."""
+
+    def __init__(self, scopes: Scopes, name: str) -> None:
+        self.scopes = scopes
+        self.name = name
+
+        @scopes.request
+        @declared(name)
+        def part(session: Session) -> c.Iterator[Part]:
+            with taking_part(session, by_hand=True) as taken:
+                yield taken
+
+        self.part = part
+
+    def is_late(self, session: Session) -> bool:
+        """Let *session* take part in the unit that it is used in, if there is any; and
+        whether that is finished.
+        """
         try:
-            unit = current_unit(name, scopes)
+            unit = current_unit(self.name, self.scopes)
         except OutsideScopeError:
-            return
+            return False
         except ClosedError:
-            # What a stream reads is its own affair.
-            if writes:
-                raise messages.written_late(messages.called(name)) from None
-            return
-        part = part_of(session)
-        if part is None or part.unit is not unit:
+            return True
+        known = part_of(session)
+        if known is None or known.unit is not unit:
             # Its owner closes it in a function of `teardown_appcontext`.
             unit.precedes_teardown = True
-            attach(session, joined(session))
+            attach(session, self.part(session))
+        return False
 
-    def after_create(session: Session, transaction: SessionTransaction) -> None:
-        take_notice(session)
+    def after_create(self, session: Session, transaction: SessionTransaction) -> None:
+        # What a stream reads is its own affair.
+        self.is_late(session)
 
-    def before_execute(state: ORMExecuteState) -> None:
+    def before_execute(self, state: ORMExecuteState) -> None:
         writes = state.is_insert or state.is_update or state.is_delete
-        take_notice(state.session, writes=writes)
+        if self.is_late(state.session) and writes:
+            self.refuse()
 
-    def before_attach(session: Session, instance: object) -> None:
-        take_notice(session, writes=True)
+    def before_attach(self, session: Session, instance: object) -> None:
+        if self.is_late(session):
+            self.refuse()
 
-    def before_flush(session: Session, *others: object) -> None:
-        take_notice(session, writes=bool(kinds_to_flush(session)))
+    def before_flush(self, session: Session, *others: object) -> None:
+        if self.is_late(session) and kinds_to_flush(session):
+            self.refuse()
 
-    event.listen(sessions, "after_transaction_create", after_create)
-    event.listen(sessions, "do_orm_execute", before_execute)
-    event.listen(sessions, "before_attach", before_attach)
-    event.listen(sessions, "before_flush", before_flush)
-    watch(sessions)
+    def refuse(self) -> t.NoReturn:
+        raise messages.written_late(messages.called(self.name)) from None
