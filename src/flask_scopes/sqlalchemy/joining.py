@@ -113,4 +113,4 @@ class Joined:
             self.refuse()
 
     def refuse(self) -> t.NoReturn:
-        raise messages.written_late(messages.called(self.name)) from None
+        raise messages.written_late(messages.called(self.name))
