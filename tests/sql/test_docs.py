@@ -109,6 +109,15 @@ def test_the_pragma(shop: t.Any, tmp_path: Path) -> None:
     assert mode == "wal"
 
 
+def test_an_app_for_a_test(shop: t.Any, tmp_path: Path) -> None:
+    tested = shop.app_for_a_test(str(tmp_path))
+    with tested.app_context():
+        items = sa.select(shop.Item.name)
+        assert shop.sql.session().scalars(items).all() == ["apple"]
+    shop.scopes.close(tested)
+    assert names(shop) == []
+
+
 EXTRA = """
 class Extra(Base):
     __tablename__ = "extra"
