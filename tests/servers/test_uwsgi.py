@@ -37,6 +37,12 @@ def test_lazy_apps_and_threads(start: Start) -> None:
     run = start("uwsgi", "--lazy-apps", "--threads", "4", *recycle)
     first = run.get_from(3)
 
+    def all_answer() -> bool:
+        run.get("/")
+        return run.of("imported").keys() == run.of("begun").keys()
+
+    # A worker that is just being started would not hear of it.
+    run.until(all_answer)
     answer = run.later("/slow?seconds=0.5")
     (run.folder / "fifo").write_text("q")
     assert answer.result()[0] == 200
