@@ -52,5 +52,5 @@ def tests(session: nox.Session, flask: str) -> None:
     if flask and session.python != OLDEST:
         # What a database does there, the oldest Python has shown.
         core += ["--ignore=tests/test_soak.py", "-m", "not mongo"]
-    at_once = ["--numprocesses=3", "--dist=loadfile"]
+    at_once = ["--numprocesses=2", "--dist=loadfile"]
     session.run("pytest", *core, *(session.posargs or ["--quiet", *at_once]))

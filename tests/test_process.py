@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -315,7 +316,9 @@ def test_one_that_hangs_is_interrupted_and_named() -> None:
     )
     assert lines[:2] == CLOSED
     assert "'cache' (<string>:" in lines[2]
-    assert "was not closed within 1 s, and is given up" in lines[2]
+    # What is left of its second when its turn comes.
+    given_up = r"was not closed within (1|0\.9\d*) s, and is given up"
+    assert re.search(given_up, lines[2])
     assert time.monotonic() - before < 30
 
 
