@@ -25,6 +25,8 @@ class Shop:
         self.mongo = Mongo(self.scopes)
         self.app = flask.Flask("shop")
         self.app.secret_key = "a key for tests"
+        # What is slow on a busy machine would be among the records that a test counts.
+        config.setdefault("MONGO_SLOW_MS", None)
         self.app.config.from_mapping({"MONGO_URI": uri, **config})
         self.scopes.init_app(self.app)
         self.database = self.mongo.database(self.name)

@@ -18,7 +18,7 @@ from .apps import Shop
 
 pytestmark = pytest.mark.mongo
 
-SLEEP: t.Final = {"$where": "sleep(150) || true"}
+SLEEP: t.Final = {"$where": "sleep(400) || true"}
 
 
 @pytest.fixture
@@ -160,6 +160,7 @@ def test_outside_of_a_request_nothing_is_counted_for_it(shop: Shop) -> None:
 def test_a_slow_command_is_logged_by_name_without_values(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
+    shop.app.config["MONGO_SLOW_MS"] = 350
     with shop.app.app_context():
         shop.database().orders.find_one({**SLEEP, "secret": {"$ne": "hidden"}})
         shop.database().orders.find_one()
@@ -178,7 +179,7 @@ def test_a_slow_command_is_logged_by_name_without_values(
 
 @pytest.mark.parametrize(
     ("limit", "logged"),
-    [(0, ["orders", "orders"]), (10_000, []), (None, []), (120.5, ["orders"])],
+    [(0, ["orders", "orders"]), (10_000, []), (None, []), (350.5, ["orders"])],
 )
 def test_from_when_on_it_is_slow_is_for_the_app_to_say(
     open_shop: OpenShop,
