@@ -20,7 +20,8 @@ def is_by_name(value: object) -> t.TypeGuard[c.Mapping[str, t.Any]]:
 
 
 def bad_config(name: str, what: str) -> SetupError:
-    """
+    """What is said of a setting that cannot be used; never its value.
+
     :param what: it should be.
     """
     where = f"at {caller()}" if flask.has_app_context() else "as a request began"

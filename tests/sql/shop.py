@@ -64,6 +64,11 @@ class Shop:
             for bind in binds or ("",):
                 Base.metadata.create_all(self.sql.engine(bind))
 
+    def stock(self, *items: Item) -> None:
+        """Have *items*, committed, before the test begins."""
+        with self.app.app_context():
+            self.sql.session().add_all(items)
+
     def view(self, view: c.Callable[[], t.Any], path: str = "/") -> None:
         self.app.add_url_rule(path, path, view, methods=["GET", "POST"])
 

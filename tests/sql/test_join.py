@@ -95,6 +95,23 @@ def test_it_commits_with_the_unit(store: Store) -> None:
     assert store.names() == ["anna"]
 
 
+def test_to_join_twice_is_to_join_once(store: Store) -> None:
+    SQL(store.scopes).join(store.db)
+    seen = failures(store.app)
+
+    @store.view
+    def create() -> str:
+        user = store.User(name="anna")
+        store.db.session.add(user)
+        store.db.session.flush()
+        store.db.session.execute(sa.update(store.User).values(id=user.id + 1))
+        return "created"
+
+    assert store.client.post("/").text == "created"
+    assert store.names() == ["anna"]
+    assert seen == []
+
+
 def test_it_is_rolled_back_with_the_unit(store: Store) -> None:
     store.app.register_error_handler(ZeroDivisionError, lambda error: "handled")
 

@@ -19,8 +19,7 @@ from .shop import Shop
 
 @pytest.fixture
 def stocked(shop: Shop) -> c.Iterator[Shop]:
-    with shop.app.app_context():
-        shop.sql.session().add_all([Item(name=f"item {n:02}") for n in range(45)])
+    shop.stock(*[Item(name=f"item {n:02}") for n in range(45)])
     with shop.app.app_context():
         yield shop
 

@@ -19,8 +19,7 @@ from .shop import Shop
 
 @pytest.fixture
 def stocked(shop: Shop) -> Shop:
-    with shop.app.app_context():
-        shop.sql.session().add(Item(name="apple"))
+    shop.stock(Item(name="apple"))
     shop.app.register_error_handler(
         CommitFailed, lambda error: (type(error.cause).__name__, 500)
     )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import collections.abc as c
 import contextlib
 import threading
+import time
 
 import pytest
 import sqlalchemy as sa
 
 from flask_scopes import CommitFailed
+from flask_scopes.sqlalchemy import get_or_404
 from flask_scopes.transient import is_transient
 
 from .shop import Item
@@ -27,8 +29,7 @@ def serializable(shop: Shop) -> Shop:
 
 def test_two_that_read_the_same_both_count(serializable: Shop) -> None:
     shop = serializable
-    with shop.app.app_context():
-        shop.sql.session().add(Item(name="apple", left=10))
+    shop.stock(Item(name="apple", left=10))
     attempts: list[int] = []
     # Both have read before either writes.
     together = threading.Barrier(2, timeout=10)
@@ -60,10 +61,39 @@ def test_two_that_read_the_same_both_count(serializable: Shop) -> None:
     shop.scopes.close(shop.app)
 
 
+def test_a_row_that_is_locked_is_changed_by_one_at_a_time(shop: Shop) -> None:
+    """At the isolation that the database has by default, which lets PostgreSQL
+    forget what it was told first. SQLite has conflicts, and no locks for rows.
+    """
+    shop.stock(Item(id=1, name="apple", left=10))
+    together = threading.Barrier(2, timeout=10)
+
+    @shop.view
+    @shop.scopes.retry(20)
+    def take() -> str:
+        item = get_or_404(shop.sql.session(), Item, 1, with_for_update=True)
+        time.sleep(0.1)  # for the other one to read what is about to change
+        item.left = item.left - 1
+        return "taken"
+
+    def ask() -> None:
+        client = shop.app.test_client()
+        together.wait()
+        assert client.post("/").text == "taken"
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+
+    with shop.app.app_context():
+        assert shop.sql.session().scalars(sa.select(Item.left)).one() == 8
+
+
 def test_without_retry_the_second_is_told(serializable: Shop) -> None:
     shop = serializable
-    with shop.app.app_context():
-        shop.sql.session().add(Item(name="apple", left=10))
+    shop.stock(Item(name="apple", left=10))
     seen: list[Exception] = []
 
     @shop.app.errorhandler(Exception)
@@ -91,8 +121,7 @@ def test_two_that_wait_for_each_other_both_come_through(
 ) -> None:
     shop = open_shop(new_database())
     shop.create()
-    with shop.app.app_context():
-        shop.sql.session().add_all([Item(id=1, name="apple"), Item(id=2, name="pear")])
+    shop.stock(Item(id=1, name="apple"), Item(id=2, name="pear"))
     calls: list[int] = []
     together = threading.Barrier(2, timeout=10)
     shop.app.add_url_rule("/<int:first>", view_func=lambda first: take(first))
@@ -127,8 +156,7 @@ def test_a_conflict_that_the_view_swallows_is_a_conflict_all_the_same(
 ) -> None:
     shop = open_shop(new_database())
     shop.create()
-    with shop.app.app_context():
-        shop.sql.session().add(Item(name="apple", left=10))
+    shop.stock(Item(name="apple", left=10))
     attempts: list[int] = []
 
     @shop.view

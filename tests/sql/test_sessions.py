@@ -202,8 +202,7 @@ def test_an_error_that_the_view_swallows_is_no_silent_loss(
     finds anything wrong with it.
     """
     seen = failures(shop.app)
-    with shop.app.app_context():
-        shop.sql.session().add(Item(name="apple"))
+    shop.stock(Item(name="apple"))
 
     @shop.view
     def buy() -> str:
@@ -246,8 +245,7 @@ def test_a_transaction_that_sqlite_has_rolled_back_is_no_silent_loss(
     shop = open_shop("sqlite://")
     shop.create()
     seen = failures(shop.app)
-    with shop.app.app_context():
-        shop.sql.session().add(Item(name="apple"))
+    shop.stock(Item(name="apple"))
 
     @shop.view
     def buy() -> str:
@@ -268,8 +266,7 @@ def test_a_transaction_that_sqlite_has_rolled_back_is_no_silent_loss(
 def test_a_rollback_by_hand_makes_good_for_it(open_shop: OpenShop) -> None:
     shop = open_shop("sqlite://")
     shop.create()
-    with shop.app.app_context():
-        shop.sql.session().add(Item(name="apple"))
+    shop.stock(Item(name="apple"))
 
     @shop.view
     def buy() -> str:
@@ -340,8 +337,7 @@ def test_a_connection_that_the_server_has_cut_is_no_silent_loss(
 
 
 def test_after_a_rollback_by_hand_the_rest_is_committed(shop: Shop) -> None:
-    with shop.app.app_context():
-        shop.sql.session().add(Item(name="apple"))
+    shop.stock(Item(name="apple"))
 
     @shop.view
     def buy() -> str:

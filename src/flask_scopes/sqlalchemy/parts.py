@@ -174,9 +174,11 @@ def watch_engine(engine: Engine) -> None:
     # long as its dialect, to which statements refer, is there. So the id may be that
     # of one that is gone: errors would not be heard of, and rows be lost.
     if engine not in _watched:
-        _watched.add(engine)
         event.listen(engine, "handle_error", _on_error)
         dialects.watch(engine)
+        # Last: another thread that finds it here relies on that. (To listen twice is
+        # to listen once.)
+        _watched.add(engine)
 
 
 def _after_begin(
