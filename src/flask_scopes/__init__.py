@@ -11,6 +11,8 @@ from .errors import ReadOnlyError
 from .errors import RetryError
 from .errors import ScopeMismatchError
 from .errors import ScopesError
+from .errors import SessionTooLarge
+from .errors import SessionValueError
 from .errors import SetupError
 from .errors import StartError
 from .errors import UnitFailed
@@ -18,6 +20,7 @@ from .errors import YieldError
 from .extension import Scopes
 from .pings import Ping
 from .resource import Resource
+from .session_resource import SessionResource
 
 __all__ = [
     "ArgumentsError",
@@ -34,6 +37,9 @@ __all__ = [
     "ScopeMismatchError",
     "Scopes",
     "ScopesError",
+    "SessionResource",
+    "SessionTooLarge",
+    "SessionValueError",
     "SetupError",
     "StartError",
     "UnitFailed",

@@ -59,6 +59,7 @@ class Application:
         "app",
         "around_requests",
         "around_units",
+        "keeps_in_session",
         "keeps_until_sent",
         "members",
         "replays",
@@ -75,6 +76,8 @@ class Application:
         """The :class:`~flask_scopes.Scopes` that may be used with this app."""
         self.answers: list[c.Callable[[Exception], HTTPException | None]] = []
         """Each may know what page to answer with for an error that nobody handles."""
+        self.keeps_in_session = False
+        """Whether any object may live with a visitor."""
         self.keeps_until_sent = False
         """Whether any object may have to live until a response was sent."""
         self.around_requests: Managers = []
@@ -142,7 +145,15 @@ class Application:
         use; None if there cannot be one any more: Flask has popped the context, or
         the request had nothing to finish and is finished.
         """
-        inner, alone = contexts.locate(context)
+        return self.unit_of(*contexts.locate(context), context)
+
+    def unit_of(
+        self, inner: contexts.Context, alone: bool, context: contexts.Context
+    ) -> Unit | None:
+        """The unit of a request or app context *inner*.
+
+        :param alone: whether app context *context* was pushed for it alone.
+        """
         unit: Unit | None = getattr(inner, "scopes_unit", None)
         if unit is None or unit.forks != contexts.forks:
             if contexts.is_over(inner) or hasattr(inner, "scopes_finished"):

@@ -100,10 +100,16 @@ def unit_to_finish(
 
 
 def finish(
-    app: Flask, request: contexts.Context, unit: Unit, response: Response
+    app: Flask,
+    request: contexts.Context,
+    unit: Unit,
+    response: Response,
+    prepare: c.Callable[[], object],
 ) -> None:
     """Finish *unit*, of *request*, whose *response* is complete.
 
+    :param prepare: called when it is about to succeed. What it raises comes out, and
+        then it has not ended yet.
     :raises CommitFailed: it should have succeeded, and could not be finished.
     """
     error = take_error(request)
@@ -111,7 +117,9 @@ def finish(
         error = unit.doomed or _failed_by_status(request, response)
         if error is not None:
             restore_session(app, request)
-    if error is not None:
+    if error is None:
+        prepare()
+    else:
         request.scopes_failed = True
         if response.status_code < 400:
             # From the outside it looks like a success.
@@ -173,16 +181,17 @@ def call_back(app: Flask, unit: Unit) -> None:
 def fail(app: Flask, request: contexts.Context, error: Exception) -> bool:
     """The response was never completed: there will be another, for *error*.
 
-    :return: whether *error* is that the unit of *request* could not be finished.
+    :return: whether *error* is that the unit of *request* could not be finished, or its
+        session not be saved.
     """
     note(app, request, error)
     unit = _unit_of(request)
-    if unit is None or unit.is_open():
-        return False
     own = getattr(request, "scopes_refused", None) is error
     if own:
         # Like every error it refers to frames, which refer to us.
         del request.scopes_refused
+    if unit is None or unit.is_open():
+        return own
     _finish(app, unit, error, lives_on=False)
     # Its objects are gone, and error handlers may want some. What those do is
     # another unit, which fails as well: nothing is committed twice.
@@ -269,6 +278,9 @@ def restore_session(app: Flask, request: contexts.Context) -> None:
     touched = getattr(session, "accessed", True) or getattr(session, "modified", True)
     if session is None or not touched:
         return
+    unit = _unit_of(request)
+    if unit is not None:
+        unit.forget_session()
     interface = app.session_interface
     try:
         fresh = interface.open_session(app, t.cast("t.Any", request).request)

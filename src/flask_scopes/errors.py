@@ -134,3 +134,22 @@ class CommitFailed(ScopesError, ExceptionGroup[Exception]):
 
 class RetryError(ScopesError):
     """Raised when a view that is to be retried answers in a way that cannot be."""
+
+
+class SessionValueError(ScopesError, TypeError):
+    """Raised where a session object is made, set or saved: it is no plain data, or not
+    of the type that its factory is annotated to return.
+    """
+
+
+class SessionTooLarge(ScopesError):
+    """Raised in debug mode, and logged otherwise: the session has become larger than
+    browsers keep. It is not changed then.
+    """
+
+    def __init__(self, text: str, size: int, limit: int) -> None:
+        super().__init__(text)
+        self.size = size
+        """How large the cookie would be, in bytes."""
+        self.limit = limit
+        """How large it may be: ``MAX_COOKIE_SIZE`` in the app's config."""

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import collections.abc as c
 import contextlib
-import functools
-import math
-import typing as t
 import weakref
 
 import flask
@@ -21,22 +18,13 @@ from . import starting
 from . import unit_messages
 from . import views
 from .application import Application
+from .decorators import Decorators
 from .lookup import current_unit
-from .options import Options
 from .pings import Ping
-from .recipe import Recipe
-from .resource import Decorator
-from .resource import Resource
-from .resource import recipe_of
-from .resource import resource
-from .scope import Scope
 from .views import View
 
-P = t.ParamSpec("P")
-T = t.TypeVar("T")
 
-
-class Scopes:
+class Scopes(Decorators):
     """Gives objects a lifetime. One per project; lives as long as the program.
 
     ::
@@ -52,14 +40,11 @@ class Scopes:
     """
 
     def __init__(self, app: flask.Flask | None = None) -> None:
+        super().__init__()
         self._homes: list[weakref.ref[Application]] = []
         self._steps: list[c.Callable[[flask.Flask], object]] = []
-        self.kept: list[Recipe] = []
-        """The application resources with options, in the order of their making."""
         self.longest_body = 0
         """How much of a request's body some view wants to be kept, in bytes."""
-        self.keeps_until_sent = False
-        """Whether there are objects that live until a response was sent."""
         if app is not None:
             self.init_app(app)
 
@@ -95,78 +80,6 @@ class Scopes:
         """What the apps that use these resources keep, while they are alive."""
         found = [reference() for reference in list(self._homes)]
         return [home for home in found if home is not None]
-
-    @t.overload
-    def application(
-        self, factory: c.Callable[P, c.Iterator[T]], /
-    ) -> Resource[P, T]: ...
-    @t.overload
-    def application(self, factory: c.Callable[P, T], /) -> Resource[P, T]: ...
-    @t.overload
-    def application(
-        self,
-        /,
-        *,
-        eager: bool = False,
-        fork: t.Literal["rebuild", "share"] = "rebuild",
-        # With one parameter, of whichever type: the factory comes only later.
-        ping: c.Callable[[t.Never], object] | None = None,
-        check: c.Callable[[t.Never], object] | None = None,
-        every: float = math.inf,
-    ) -> Decorator: ...
-    def application(
-        self, factory: c.Callable[P, t.Any] | None = None, /, **options: t.Any
-    ) -> t.Any:
-        """One object per app and process: built at first use, by whichever thread
-        comes first, and kept until the process ends, or until :meth:`close`.
-
-        The factory runs with an app context alone: ``current_app`` works, while
-        ``request``, ``session`` and ``g`` raise, so nothing of one request can be
-        kept for the next.
-
-        :param eager: build it when the process begins to serve; see :meth:`start`.
-        :param fork: ``"share"`` lets forked processes use what was built before the
-            fork, and leaves closing it to the process that built it.
-        :param ping: called with the object by :meth:`pings`. An exception, or False,
-            means that it is not well.
-        :param check: called with the object, in the same way, before it is handed
-            out, but at most *every* so many seconds. What is not well is replaced,
-            with all that was built from it. The old one is closed when no request
-            that may hold it is left.
-        :raises SetupError: the factory is async or not callable; or an option is
-            not what it should be.
-        """
-        if factory is None:
-            return functools.partial(self._keep, Options(**options))
-        return resource(Scope.APPLICATION, factory, self)
-
-    @t.overload
-    def request(self, factory: c.Callable[P, c.Iterator[T]], /) -> Resource[P, T]: ...
-    @t.overload
-    def request(self, factory: c.Callable[P, T], /) -> Resource[P, T]: ...
-    @t.overload
-    def request(self, /, *, until: t.Literal["sent"]) -> Decorator: ...
-    def request(
-        self, factory: c.Callable[P, t.Any] | None = None, /, *, until: str = ""
-    ) -> t.Any:
-        """One object per unit of work: a request, a command, or a
-        ``with app.app_context():`` block. Built at first use and torn down, last
-        built first, when the unit is finished: in a request, once the response is
-        complete, before the session is saved and anything is sent. If the unit
-        fails, the error is raised at the factory's ``yield``.
-
-        :param until: ``"sent"`` keeps the objects of a request until its body was
-            sent or dropped: for streams, and for what is read while sending.
-        :raises SetupError: the factory is async or not callable, or there is no
-            such *until*.
-        """
-        if factory is None:
-            if until != "sent":
-                raise unit_messages.bad_until(until)
-            self.keeps_until_sent = True
-            self._tell()
-            return functools.partial(resource, Scope.SENT, owner=self)
-        return resource(Scope.REQUEST, factory, self)
 
     def commit_on(self, *statuses: int) -> c.Callable[[View], View]:
         """Decorate a view, below its route, whose work is to be kept although it
@@ -261,14 +174,6 @@ class Scopes:
         self._tell()
         return views.before_view(lambda: replay.begin(policy, self))
 
-    def _keep(
-        self, options: Options, factory: c.Callable[P, t.Any]
-    ) -> Resource[P, t.Any]:
-        made = resource(Scope.APPLICATION, factory, self, options)
-        self.kept.append(recipe_of(made))
-        self._tell()
-        return made
-
     def start(self, app: flask.Flask | None = None) -> None:
         """Build the ``eager`` objects now, each after what it asks for. To be called
         where a process is about to serve, after any fork. ``flask run`` and uWSGI
@@ -304,9 +209,9 @@ class Scopes:
         return pings.ask(home, self.kept, timeout, build)
 
     def _tell(self) -> None:
-        """Let the apps know what they have to care for. The others need not pay."""
         for home in self.applications:
             home.keeps_until_sent |= self.keeps_until_sent
+            home.keeps_in_session |= bool(self.in_session)
             app = home.app()
             eager = any(recipe.options.eager for recipe in self.kept)
             home.replays |= self.longest_body > 0

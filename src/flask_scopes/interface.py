@@ -7,17 +7,19 @@ without a secret key is kept from skipping it.
 
 from __future__ import annotations
 
+import functools
 import sys
 import types
 import typing as t
-
-from flask.sessions import SecureCookieSessionInterface
 
 from . import body
 from . import contexts
 from . import ending
 from . import replay
 from . import unit_messages
+from .errors import ScopesError
+from .rehearsal import refuse_too_large
+from .rehearsal import rehearse
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -25,6 +27,9 @@ if t.TYPE_CHECKING:
     from flask import Response
     from flask.sessions import SessionInterface
     from flask.sessions import SessionMixin
+
+    from .application import Application
+    from .unit import Unit
 
 
 # Every request comes by here twice: looked up once.
@@ -87,18 +92,25 @@ class Interface:
         if unit is not None:
             try:
                 replay.refuse_stream(request, response)
-                _rehearse(app, inner, session)
-                ending.finish(app, request, unit, response)
-            except BaseException:
+                prepare = functools.partial(_prepare, app, inner, request, unit)
+                ending.finish(app, request, unit, response, prepare)
+            except BaseException as error:
                 body.drop(app, response)
+                _offer(request, error)
                 raise
-            # Another one, if that was restored.
-            session = getattr(request, _SESSION)
+        elif not inner.is_null_session(session):
+            _limit_size(app, inner, request)
+        # Another one, if that was restored.
+        session = getattr(request, _SESSION)
         if inner.is_null_session(session):
             return
         failed = hasattr(request, "scopes_failed")
         if not failed or getattr(session, "modified", True):
-            inner.save_session(app, session, response)
+            try:
+                inner.save_session(app, session, response)
+            except ScopesError as error:
+                _offer(request, error)
+                raise
         elif getattr(session, "accessed", True):
             # As Flask does when it saves: the response depends on who asks.
             response.vary.add("Cookie")
@@ -146,19 +158,35 @@ def _is_complete() -> bool:
 _ASKING = {"is_null_session", "save_session"}
 
 
-def _rehearse(app: Flask, inner: SessionInterface, session: SessionMixin) -> None:
-    """Fail now if the session cannot be written: after the commit it is too late."""
-    if (
-        isinstance(inner, SecureCookieSessionInterface)
-        # A subclass may write something else than what is in the session.
-        and type(inner).save_session is SecureCookieSessionInterface.save_session
-        and session.modified
-    ):
-        serializer = inner.get_signing_serializer(app)
-        if serializer is not None:
-            serializer.dumps(dict(session))
+def _prepare(
+    app: Flask, inner: SessionInterface, request: contexts.Context, unit: Unit
+) -> None:
+    """Put what *unit* has changed into the session, and fail now if that cannot be
+    written.
+    """
+    session: SessionMixin = getattr(request, _SESSION)
+    if unit.held:
+        # Not above: it needs msgspec, which is there, as there is such a resource.
+        from . import session_objects
+
+        session_objects.keep(unit, session)
+    rehearse(app, inner, session)
+    _limit_size(app, inner, request)
+
+
+def _offer(request: contexts.Context, error: BaseException) -> None:
+    """Let *error* come to its handlers, though Flask no longer looks for any."""
+    if isinstance(error, ScopesError):
+        request.scopes_refused = error
+
+
+def _limit_size(app: Flask, inner: SessionInterface, request: contexts.Context) -> None:
+    """Leave the session as it was, if it has become too large for a cookie. (An app
+    without session objects gets Werkzeug's warning, as before.)
+    """
+    home: Application | None = app.extensions.get("scopes")
+    if home is None or not home.keeps_in_session:
         return
-    # As Flask-Session has it.
-    encode = getattr(getattr(inner, "serializer", None), "encode", None)
-    if encode is not None:
-        encode(session)
+    session: SessionMixin = getattr(request, _SESSION)
+    if refuse_too_large(app, inner, session):
+        ending.restore_session(app, request)

@@ -40,6 +40,7 @@ class Described(t.Protocol):
 
 _LIVES = {
     Scope.APPLICATION: "lives as long as the application",
+    Scope.SESSION: "lives as long as a visitor's session",
     Scope.SENT: "lives until the response was sent",
     Scope.REQUEST: "lives for one request",
 }
@@ -108,6 +109,8 @@ def _shorten(holder: Described, recipe: Described) -> str:
         return f'let {recipe.name!r} live as long: @scopes.request(until="sent")'
     if recipe.scope is Scope.SENT:
         return f'make {holder.name!r} request scoped: @scopes.request(until="sent")'
+    if recipe.scope is Scope.SESSION:
+        return f"make {holder.name!r} request scoped"
     return f"make {holder.name!r} {recipe.scope} scoped"
 
 
@@ -160,6 +163,9 @@ def closed(recipe: Described, *, ending: bool) -> ClosedError:
     elif recipe.scope is Scope.SENT:
         what = "lives until the response was sent, and this one was sent or dropped"
         cure = f"give late work a unit of its own:\n\n{own_unit(_call(recipe))}"
+    elif recipe.scope is Scope.SESSION:
+        what = "is kept in a visitor's session, and this request's session is saved"
+        cure = "use it before the response leaves, not in a stream."
     else:
         what = "lives for one request, and this request (or app context) has ended"
         cure = (

@@ -23,9 +23,14 @@ def place_of(factory: c.Callable[..., object]) -> str:
     code = getattr(target, "__code__", None) or getattr(
         getattr(target, "__init__", None), "__code__", None
     )
-    if isinstance(code, types.CodeType):
+    if isinstance(code, types.CodeType) and not _is_made_up(target, code):
         return f"{short_path(code.co_filename)}:{code.co_firstlineno}"
     return f"{getattr(target, '__module__', None)}.{name_of(factory)}"
+
+
+def _is_made_up(target: object, code: types.CodeType) -> bool:
+    """Whether *code* is the ``__init__`` of a dataclass, say: it has no file."""
+    return isinstance(target, type) and code.co_filename.startswith("<")
 
 
 Factory = t.TypeVar("Factory", bound=c.Callable[..., object])

@@ -106,24 +106,37 @@ def resource(
     :raises SetupError: *factory* is not callable, is asynchronous, or is made by
         :func:`contextlib.contextmanager`; or it does not go with *options*.
     """
+    check_factory(scope, factory)
+    recipe = Recipe(scope, factory, owner, options)
+    problem = options.problem() or _eager_problem(recipe)
+    if problem:
+        raise process_messages.bad_options(recipe, problem)
+    return t.cast("Resource[P, t.Any]", bind(recipe))
+
+
+def check_factory(scope: Scope, factory: c.Callable[..., object]) -> None:
+    """
+    :raises SetupError: *factory* is nothing that could be called once in each *scope*.
+    """
     if not callable(factory):
         raise messages.bad_factory(scope, factory, "it is not a function")
     if inspect.iscoroutinefunction(factory) or inspect.isasyncgenfunction(factory):
         raise messages.bad_factory(scope, factory, messages.IS_ASYNC)
     if getattr(factory, "__code__", None) is _CONTEXT_MANAGER:
         raise messages.bad_factory(scope, factory, messages.IS_CONTEXT_MANAGER)
-    recipe = Recipe(scope, factory, owner, options)
-    problem = options.problem() or _eager_problem(recipe)
-    if problem:
-        raise process_messages.bad_options(recipe, problem)
-    calls = _CHECKED if options.check is not None else _CALLS[scope]
+
+
+def bind(recipe: Recipe) -> types.MethodType:
+    """The call of *recipe*, with the name and the signature of its factory."""
+    checks = recipe.options.check is not None
+    calls = _CHECKED if checks else _CALLS[recipe.scope]
     call = calls[recipe.signature is not None]()
-    functools.update_wrapper(call, factory)
+    functools.update_wrapper(call, recipe.factory)
     call.__name__ = recipe.name
     # Attributes of a function, which a bound method shows as its own.
-    vars(call)["__signature__"] = _Signature(factory)
+    vars(call)["__signature__"] = _Signature(recipe.factory)
     vars(call)["override"] = functools.partial(override, recipe)
-    return t.cast("Resource[P, t.Any]", types.MethodType(call, recipe))
+    return types.MethodType(call, recipe)
 
 
 def recipe_of(made: Resource[..., t.Any]) -> Recipe:
@@ -222,6 +235,7 @@ _REQUEST = (_request, _request_by_arguments)
 _CHECKED = (_checked, _checked_by_arguments)
 _CALLS = {
     Scope.APPLICATION: (_application, _application_by_arguments),
+    Scope.SESSION: _REQUEST,
     Scope.SENT: _REQUEST,
     Scope.REQUEST: _REQUEST,
 }

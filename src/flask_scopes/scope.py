@@ -11,6 +11,11 @@ class Scope(enum.Enum):
     APPLICATION = "application"
     """One per Flask app and process: until the app is closed."""
 
+    SESSION = "session"
+    """One per visitor: as long as their session. In memory it is there, like those of
+    :attr:`REQUEST`, until the work of a request is finished.
+    """
+
     SENT = "until sent"
     """One per unit of work, like :attr:`REQUEST`; but what a request has of these
     is there until the body of its response was sent or dropped.
@@ -31,4 +36,9 @@ class Scope(enum.Enum):
         return self.value
 
 
-_LIFE = {Scope.APPLICATION: 2, Scope.SENT: 1, Scope.REQUEST: 0}
+_LIFE = {
+    Scope.APPLICATION: 3,
+    Scope.SESSION: 2,
+    Scope.SENT: 1,
+    Scope.REQUEST: 0,
+}

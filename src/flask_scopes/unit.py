@@ -13,12 +13,15 @@ from . import errors
 from . import process_messages
 from . import unit_messages
 from .forks import keep
+from .recipe import Replacement
+from .scope import Scope
 from .store import State
 from .store import Store
 from .teardown import finish
 
 if t.TYPE_CHECKING:
     from .building import Build
+    from .session_objects import Held
 
 
 _log = logging.getLogger("flask_scopes")
@@ -72,6 +75,7 @@ class Unit(Committing):
         "doomed",
         "followed",
         "forks",
+        "held",
         "precedes_teardown",
         "prepare",
         "sending",
@@ -89,6 +93,8 @@ class Unit(Committing):
         """In which it began."""
         self.attaching: list[None] = []
         """An entry for each thread that puts a shortcut to it on a context."""
+        self.held: dict[str, Held] = {}
+        """What it has of the session, by the name there."""
         self.doomed: errors.UnitFailed | None = None
         """Why it is going to fail, if somebody has said so."""
         self.spoiled: Exception | None = None
@@ -138,6 +144,27 @@ class Unit(Committing):
             # After appending, as `close` looks after marking: one sees the other.
             self.sent[0].end(None)
         return self.sent[0]
+
+    def make(
+        self, build: Build, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
+    ) -> object:
+        if build.recipe.scope is not Scope.SESSION or isinstance(
+            build.recipe, Replacement
+        ):
+            return super().make(build, args, kwargs)
+        # Not above: it needs msgspec, which is there, as there is such a resource.
+        from . import session_objects
+
+        session = contexts.session_of(contexts.innermost_request.get())
+        assert session is not None
+        return session_objects.load(self, session, build, args, kwargs)
+
+    def forget_session(self) -> None:
+        """Let calls no longer find what it has of the session: that was restored."""
+        for held in list(self.held.values()):
+            self.hide(held.build)
+            self.remove(held.build)
+        self.held.clear()
 
     def end(self, error: BaseException | None) -> None:
         """Finish: commit, or roll back if there is an *error*.
