@@ -39,6 +39,9 @@ def is_transient(
 
 
 def _says_its_driver(error: BaseException) -> bool:
+    if getattr(error, "is_transient", None) is True:
+        # Our own, of a session.
+        return True
     has_label = getattr(error, "has_error_label", None)
     if callable(has_label):
         # PyMongo, after the specification of MongoDB's transactions.

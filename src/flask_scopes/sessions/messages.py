@@ -1,0 +1,120 @@
+"""What is said of sessions that cannot be had, or saved.
+
+Each text has the four parts that ``flask_scopes.messages`` tells of.
+"""
+
+from __future__ import annotations
+
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ServiceUnavailable
+
+from ..errors import OutsideScopeError
+from ..errors import ScopesError
+from ..errors import SessionValueError
+from ..errors import SetupError
+from ..messages import in_short
+from ..places import caller
+
+# Of seconds.
+_RETRY_AFTER = 10
+
+
+class SessionStoreError(ScopesError):
+    """Raised where a session is first looked at, or saved: its store is away. If nobody
+    handles it, the answer is a 503.
+    """
+
+
+class SessionConflict(ScopesError):
+    """Raised when a session is saved: another request has changed the same of it
+    meanwhile. ``@scopes.retry`` takes it for a conflict that may pass.
+    """
+
+    # For `transient.py`.
+    is_transient = True
+
+
+def page_for(error: Exception) -> HTTPException | None:
+    """What to answer with for *error*; None if it is of another kind."""
+    if isinstance(error, SessionStoreError):
+        return ServiceUnavailable(retry_after=_RETRY_AFTER)
+    return None
+
+
+def store_down(store: object, reason: Exception | None) -> SessionStoreError:
+    why = f": {in_short(reason)}" if reason else ""
+    return SessionStoreError(
+        f"The store of the sessions ({type(store).__name__}) is away{why}\n\n"
+        f"Asked for at {caller()}.\n\n"
+        "Nobody was taken for a stranger, and nothing was changed in the session.\n"
+        "To fix it, see that the database is there. To let visitors read on meanwhile,"
+        ' write\nServerSessions(..., when_down="read-only").'
+    )
+
+
+def saved_too_late(store: object, reason: Exception) -> SessionStoreError:
+    return SessionStoreError(
+        f"The store of the sessions ({type(store).__name__}) is away:"
+        f" {in_short(reason)}\n\n"
+        f"Found at {caller()}, after the work of the request was committed, which"
+        " stays so.\n\n"
+        "The changes of the session are lost. To fix it, see that the database is"
+        " there; or keep sessions\nwhere the work is kept, and both are in one"
+        " transaction."
+    )
+
+
+def conflict(names: list[str], committed: bool) -> SessionConflict:
+    what = ", ".join(map(repr, names)) or "its id"
+    stays = " What the request has committed stays so." if committed else ""
+    return SessionConflict(
+        f"Another request of this visitor has changed {what} in the session"
+        " meanwhile.\n\n"
+        f"Found at {caller()}.{stays}\n\n"
+        "To fix it, put @scopes.retry(3) on the view, and it begins anew with what is"
+        " there now."
+    )
+
+
+def not_json(name: str, value: object, reason: Exception) -> ScopesError:
+    return SessionValueError(
+        f"session[{name!r}] cannot be kept: in this {type(value).__name__},"
+        f" {in_short(reason)}\n\n"
+        f"Found at {caller()}.\n\n"
+        "To fix it, keep plain data: what Flask's session takes; or see"
+        " @scopes.session, for dataclasses and the like."
+    )
+
+
+def not_here(what: str) -> OutsideScopeError:
+    return OutsideScopeError(
+        f"sessions.{what} is about the session of a visitor, and there is none of these"
+        " sessions here.\n\n"
+        f"Called from {caller()}.\n\n"
+        "To fix it, call it in a view of an app that is set up with their Scopes."
+    )
+
+
+def unknown_dialect(name: str) -> SetupError:
+    return SetupError(
+        f"SQLStore does not know how to write to {name!r}: it knows SQLite, PostgreSQL,"
+        " MySQL and MariaDB.\n\n"
+        f"Called from {caller()}.\n\n"
+        "To fix it, keep the sessions in one of these: SQLStore(sql, bind=...)"
+    )
+
+
+def bad_client() -> SetupError:
+    return SetupError(
+        "RedisStore was given a client that answers in bytes.\n\n"
+        f"Called from {caller()}.\n\n"
+        "To fix it, make it with decode_responses=True."
+    )
+
+
+def bad_option(what: str) -> SetupError:
+    return SetupError(
+        f"ServerSessions cannot be made so: {what}.\n\n"
+        f"Called from {caller()}.\n\n"
+        "To fix it, see its parameters:  help(ServerSessions)"
+    )

@@ -1,0 +1,142 @@
+"""How a session is to be saved: found out once, before anything is committed.
+
+**Who it is.** A login, a logout and a change of the user make another session, with an
+id and a secret of its own. The one before is gone; if nobody was signed in with it, it
+can still be read for a moment, by requests that were on their way. So nothing that was
+known of a session before a login is worth anything after it, and what was ended cannot
+come back: a session is made under an id that nobody has had.
+
+**What it may do.** A change of privileges gives the session a new secret. With the old
+one it is still found for a moment, without what was written since.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import typing as t
+
+from . import messages
+from .records import Change
+from .records import Head
+from .tokens import new_token
+
+if t.TYPE_CHECKING:
+    from .policy import Policy
+    from .session import Found
+    from .session import ServerSession
+    from .tokens import Key
+    from .tokens import Token
+
+_log = logging.getLogger("flask_scopes")
+
+
+@dataclasses.dataclass(slots=True)
+class Plan:
+    """What is to be done, in this order."""
+
+    add: Head | None = None
+    """A session that is new, with ``texts``."""
+    texts: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
+    renew: dict[str, t.Any] = dataclasses.field(default_factory=dict[str, t.Any])
+    """Fields of the head, if the session gets another secret."""
+    changes: dict[str, Change] = dataclasses.field(default_factory=dict[str, Change])
+    generation: int = 0
+    """With which the changes are written."""
+    remove: str = ""
+    """A session that is over."""
+    shorten: float | None = None
+    """Until when the session that was there can still be read."""
+    token: Token | None = None
+    """What the cookie is to say from now on."""
+    forget: bool = False
+    """Whether there is to be no cookie any more."""
+    is_written: bool = False
+    """Whether all but the ending of others is done already."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Visit:
+    """Where a request comes from."""
+
+    now: float
+    agent: str
+    address: str
+    key: Key
+    """To hash new secrets with."""
+
+
+def plan_of(session: ServerSession, policy: Policy, visit: Visit) -> Plan:
+    """How *session* is to be saved.
+
+    :raises SessionValueError: something in it cannot be kept.
+    :raises SessionConflict: it has a new secret since it was asked for.
+    """
+    if not session.is_loaded:
+        return Plan()
+    found = session.found
+    if session.is_revoked:
+        return Plan(forget=True)
+    if found is None:
+        return _new(session, policy, visit)
+    changes = session.changes()
+    if not session and not found.head.ending:
+        return Plan(remove=found.head.id, forget=True)
+    before, after = session.before(policy.user_key), session.get(policy.user_key)
+    if before != after:
+        plan = _new(session, policy, visit)
+        if before is None:
+            plan.shorten = visit.now + policy.grace
+        else:
+            plan.remove = found.head.id
+        return plan
+    privileged = any(name in changes for name in policy.privileged_keys)
+    if session.rotates or privileged:
+        return _renewed(found, changes, policy, visit)
+    if changes and found.head.ending:
+        text = "Changes of a session are lost, as its visitor has signed in meanwhile"
+        _log.info(text)
+        return Plan()
+    return Plan(changes=changes, generation=_generation(found))
+
+
+def _generation(found: Found) -> int:
+    """That of what *found* is allowed to see."""
+    return found.head.generation - found.is_late
+
+
+def _new(session: ServerSession, policy: Policy, visit: Visit) -> Plan:
+    texts = session.texts()
+    if not texts:
+        return Plan()
+    user = session.get(policy.user_key)
+    token, limit = new_token(), visit.now + policy.lifetime
+    head = Head(
+        id=token.id,
+        digest=token.digest(visit.key),
+        user=None if user is None else str(user),
+        created=visit.now,
+        seen=visit.now,
+        expires=policy.expires(visit.now, limit),
+        limit=limit,
+        agent=visit.agent,
+        address=visit.address,
+    )
+    return Plan(add=head, texts=texts, token=token)
+
+
+def _renewed(
+    found: Found, changes: dict[str, Change], policy: Policy, visit: Visit
+) -> Plan:
+    if found.is_late or found.head.ending:
+        # The one who has the new secret decides what becomes of it.
+        raise messages.conflict([], committed=False)
+    token = new_token(found.head.id)
+    renew = {
+        "digest": token.digest(visit.key),
+        "old_digest": found.head.digest,
+        "old_until": visit.now + policy.grace,
+        "generation": found.head.generation + 1,
+    }
+    generation = found.head.generation + 1
+    return Plan(renew=renew, changes=changes, generation=generation, token=token)

@@ -1,0 +1,114 @@
+"""Doing what is planned, in two parts: what can be part of the transaction of the unit,
+and the end of other sessions, which comes after it.
+"""
+
+from __future__ import annotations
+
+import collections.abc as c
+import contextlib
+import typing as t
+
+from . import messages
+
+if t.TYPE_CHECKING:
+    from .plan import Plan
+    from .policy import Policy
+    from .records import Store
+    from .session import Found
+    from .session import ServerSession
+
+
+@contextlib.contextmanager
+def reaching(store: Store, committed: bool = False) -> c.Generator[None, None, None]:
+    """Around whatever *store* is asked.
+
+    :param committed: whether the work of the request is.
+    :raises SessionStoreError: it is away.
+    """
+    try:
+        yield
+    except store.failures as error:
+        say = messages.saved_too_late if committed else messages.store_down
+        raise say(store, error) from error
+
+
+def before_commit(store: Store, session: ServerSession, policy: Policy) -> None:
+    """Do what can be done, and find out what cannot, while all can be rolled back.
+
+    :raises SessionConflict: somebody else has changed the same.
+    :raises SessionStoreError: the store is away.
+    """
+    plan, found = session.plan, session.found
+    if plan is None:
+        return
+    refuse_read_only(store, session)
+    with reaching(store):
+        if store.joins():
+            _write(store, plan, found, policy, committed=False)
+            plan.is_written = True
+        elif policy.refuses_conflicts and found and plan.changes:
+            _compare(store, plan, found)
+
+
+def after_commit(
+    store: Store, session: ServerSession, policy: Policy, committed: bool
+) -> None:
+    """Do the rest.
+
+    :param committed: whether there was anything to commit.
+    :raises SessionConflict: somebody else has changed the same.
+    :raises SessionStoreError: the store is away.
+    """
+    plan, found = session.plan, session.found
+    if plan is None:
+        return
+    refuse_read_only(store, session)
+    with reaching(store, committed):
+        if not plan.is_written:
+            _write(store, plan, found, policy, committed)
+            plan.is_written = True
+        if plan.remove:
+            store.remove([plan.remove])
+        if plan.shorten is not None and found:
+            ends = min(found.head.expires, plan.shorten)
+            store.update(
+                found.head.id, found.head.digest, {"expires": ends, "ending": True}
+            )
+
+
+def refuse_read_only(store: Store, session: ServerSession) -> None:
+    found, plan = session.found, session.plan
+    writes = plan is not None and (plan.changes or plan.add or plan.renew)
+    if found is not None and found.is_read_only and writes:
+        raise messages.store_down(store, None)
+
+
+def _write(
+    store: Store, plan: Plan, found: Found | None, policy: Policy, committed: bool
+) -> None:
+    if plan.add is not None:
+        store.add(plan.add, plan.texts)
+        return
+    if found is None:
+        return
+    if plan.renew and not store.update(found.head.id, found.head.digest, plan.renew):
+        raise messages.conflict([], committed)
+    if plan.changes:
+        check = policy.refuses_conflicts
+        done = store.write(found.head, plan.generation, plan.changes, check=check)
+        if not done:
+            raise messages.conflict(sorted(plan.changes), committed)
+
+
+def _compare(store: Store, plan: Plan, found: Found) -> None:
+    """
+    :raises SessionConflict: what is there is no longer what was found.
+    """
+    stored = store.load(found.head.id)
+    rows = stored.rows if stored else {}
+    texts = {name: row.text for name, row in rows.items()}
+    changed = [
+        name for name, change in plan.changes.items() if texts.get(name) != change.old
+    ]
+    if changed:
+        raise messages.conflict(sorted(changed), committed=False)

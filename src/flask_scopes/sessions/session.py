@@ -1,0 +1,164 @@
+"""The session of one request: asked for when somebody first looks into it."""
+
+from __future__ import annotations
+
+import collections.abc as c
+import typing as t
+
+from flask.json.tag import TaggedJSONSerializer
+from flask.sessions import SessionMixin
+
+from . import messages
+from .records import Change
+
+if t.TYPE_CHECKING:
+    from .plan import Plan
+    from .records import Head
+    from .tokens import Token
+
+# As Flask's cookies have it: tuples, bytes, dates and others come back as they are.
+_json = TaggedJSONSerializer()
+
+
+class Found(t.NamedTuple):
+    """What there was of a session, as the one who came with *token* may see it."""
+
+    token: Token
+    head: Head
+    texts: dict[str, str]
+    is_late: bool = False
+    """Whether it was asked for with a secret that has been replaced just now."""
+    is_read_only: bool = False
+    """Whether it is from our memory, as the store is away."""
+    has_old_key: bool = False
+    """Whether its secret was hashed with a key from SECRET_KEY_FALLBACKS."""
+
+
+class ServerSession(SessionMixin):
+    """What ``flask.session`` is; lives as long as the request.
+
+    :param load: called at most once, when somebody first looks into it.
+    """
+
+    accessed = False
+
+    def __init__(self, load: c.Callable[[], Found | None]) -> None:
+        self._load = load
+        self._found: Found | None = None
+        self.is_loaded = False
+        """Whether anybody has looked into it."""
+        self._values: dict[str, t.Any] = {}
+        """What was read or set so far. What is read may have changed since."""
+        self._names: dict[str, None] = {}
+        """Of all that is there, in order."""
+        self.rotates = False
+        """Whether it is to get a new secret, whatever has changed."""
+        self.is_revoked = False
+        """Whether this request has ended it."""
+        self.plan: Plan | None = None
+        """How it is to be saved, once that is known."""
+
+    @property
+    def found(self) -> Found | None:
+        """What the store has of it, when it was asked."""
+        self._ensure()
+        return self._found
+
+    def _ensure(self) -> None:
+        if not self.is_loaded:
+            self._found = self._load()
+            self._names = dict.fromkeys(self._found.texts if self._found else ())
+            self.is_loaded = True
+
+    @property
+    def new(self) -> bool:  # type: ignore[override]  # an attribute, in Flask
+        """Whether there is nothing in the store."""
+        return self.found is None
+
+    @property
+    def modified(self) -> bool:
+        """Whether there is anything to save."""
+        return self.is_loaded and bool(self.rotates or self.changes())
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        # Nobody need say so: what was read is compared.
+        self.accessed = True
+
+    def before(self, name: str) -> t.Any:
+        """What *name* was before this request; None if it was not there."""
+        text = self.found.texts.get(name) if self.found else None
+        return None if text is None else _json.loads(text)
+
+    def changes(self) -> dict[str, Change]:
+        """What has changed so far, nested or not.
+
+        :raises SessionValueError: it cannot be kept.
+        """
+        old = self.found.texts if self.found else {}
+        changes: dict[str, Change] = {}
+        for name, value in self._values.items():
+            text = _text(name, value)
+            if text != old.get(name):
+                changes[name] = Change(old.get(name), text)
+        for name in old:
+            if name not in self._names:
+                changes[name] = Change(old[name], None)
+        return changes
+
+    def texts(self) -> dict[str, str]:
+        """All that is in it, as a store keeps it.
+
+        :raises SessionValueError: something cannot be kept.
+        """
+        old = self.found.texts if self.found else {}
+        live = self._values
+        return {
+            name: _text(name, live[name]) if name in live else old[name]
+            for name in self._names
+        }
+
+    def __getitem__(self, name: str) -> t.Any:
+        self._look()
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._values:
+            self._values[name] = self.before(name)
+        return self._values[name]
+
+    def __setitem__(self, name: str, value: t.Any) -> None:
+        self._look()
+        self._values[name] = value
+        self._names[name] = None
+
+    def __delitem__(self, name: str) -> None:
+        self._look()
+        del self._names[name]
+        self._values.pop(name, None)
+
+    def __iter__(self) -> c.Iterator[str]:
+        self._look()
+        return iter(list(self._names))
+
+    def __len__(self) -> int:
+        self._look()
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        self._look()
+        return name in self._names
+
+    def _look(self) -> None:
+        self.accessed = True
+        self._ensure()
+
+    def __repr__(self) -> str:
+        # Without looking, and without what is in it: it may come into a log.
+        return f"<{type(self).__name__}{'' if self.is_loaded else ', not looked into'}>"
+
+
+def _text(name: str, value: object) -> str:
+    try:
+        return _json.dumps(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise messages.not_json(name, value, error) from error
