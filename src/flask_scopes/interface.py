@@ -110,6 +110,9 @@ class Interface:
                 inner.save_session(app, session, response)
             except ScopesError as error:
                 _offer(request, error)
+                # Not once more, with the page that says so.
+                request.scopes_failed = True
+                ending.restore_session(app, request)
                 raise
         elif getattr(session, "accessed", True):
             # As Flask does when it saves: the response depends on who asks.

@@ -105,9 +105,7 @@ def visitor(recipe: Recipe) -> tuple[Unit, SessionMixin]:
         raise session_messages.no_visitor(recipe)
     if home is None or recipe.owner not in home.members:
         raise messages.unknown_app(recipe, context.app.name)
-    inner, alone = contexts.locate(context)
-    found = home.unit_of(request, alone and inner is request, context)
-    unit = _begun(found, recipe, context)
+    unit = _begun(_unit_of_request(request, context, home), recipe, context)
     if unit.state is State.CLOSED:
         raise messages.closed(recipe, ending=False)
     # As it was asked for: since Flask 3.1.3 that is noted.
@@ -115,6 +113,26 @@ def visitor(recipe: Recipe) -> tuple[Unit, SessionMixin]:
     if context.app.session_interface.is_null_session(session):
         raise session_messages.no_secret_key(recipe)
     return unit, session
+
+
+def _unit_of_request(
+    request: contexts.Context, context: contexts.Context, home: Application
+) -> Unit | None:
+    inner, alone = contexts.locate(context)
+    return home.unit_of(request, alone and inner is request, context)
+
+
+def begin_unit(session: SessionMixin) -> None:
+    """Begin the unit of the request whose session this is, if code runs in one and it
+    has not begun yet: then what becomes of the session is part of it.
+    """
+    context = contexts.app_context.get(None)
+    request = contexts.innermost_request.get(None)
+    if context is None or request is None or request.app is not context.app:
+        return
+    home: Application | None = context.app.extensions.get("scopes")
+    if home is not None and contexts.session_of(request) is session:
+        _unit_of_request(request, context, home)
 
 
 def _begun(unit: Unit | None, recipe: Recipe, context: contexts.Context) -> Unit:
@@ -194,11 +212,24 @@ def unit_in_progress() -> Unit | None:
 
 def objects_in_progress() -> list[object]:
     """What the unit that code runs in here has built so far, if it is still open."""
+    unit = _open_unit()
+    return [] if unit is None else list(unit.objects.values())
+
+
+def may_fail_to_commit() -> bool:
+    """Whether the unit that code runs in here has built anything that will be torn
+    down when it is finished: else nothing can go wrong with that.
+    """
+    unit = _open_unit()
+    return unit is not None and any(build.generator for build in list(unit.built))
+
+
+def _open_unit() -> Unit | None:
     context = contexts.app_context.get(None)
     if context is None:
-        return []
+        return None
     unit: Unit | None = getattr(contexts.locate(context)[0], "scopes_unit", None)
-    return list(unit.objects.values()) if unit and unit.is_open() else []
+    return unit if unit is not None and unit.is_open() else None
 
 
 def _get(

@@ -5,12 +5,14 @@ The rules of its name and flags: RFC 6265bis, 4.1.2 and 4.1.3.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import typing as t
 
 import flask
 from flask.sessions import SessionInterface
 
+from .. import contexts
 from . import clock
 from . import saving
 from .finding import find
@@ -92,7 +94,10 @@ class ServerInterface(SessionInterface):
     def _find(self, app: Flask, token: Token | None) -> Found | None:
         if token is None:
             return None
-        return find(self.store, token, _keys(app), self._hand())
+        # A test client's `session_transaction` looks into it outside of any context.
+        has_context = contexts.app_context.get(None) is not None
+        with contextlib.nullcontext() if has_context else app.app_context():
+            return find(self.store, token, _keys(app), self._hand())
 
     def rehearse(self, app: Flask, session: SessionMixin) -> None:
         """Called when the work of a request is about to be committed."""
@@ -126,6 +131,9 @@ class ServerInterface(SessionInterface):
         if plan is None or plan.token or plan.forget:
             return
         head = found.head
+        if visit.now >= head.expires:
+            # It is over since this request began.
+            return
         late = visit.now - head.seen >= self.policy.touch_every
         if not (late or found.has_old_key):
             return

@@ -5,6 +5,7 @@ Each text has the four parts that ``flask_scopes.messages`` tells of.
 
 from __future__ import annotations
 
+import flask
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import ServiceUnavailable
 
@@ -56,8 +57,8 @@ def saved_too_late(store: object, reason: Exception) -> SessionStoreError:
     return SessionStoreError(
         f"The store of the sessions ({type(store).__name__}) is away:"
         f" {in_short(reason)}\n\n"
-        f"Found at {caller()}, after the work of the request was committed, which"
-        " stays so.\n\n"
+        f"Found at the end of {_request()}, after its work was committed, which stays"
+        " so.\n\n"
         "The changes of the session are lost. To fix it, see that the database is"
         " there; or keep sessions\nwhere the work is kept, and both are in one"
         " transaction."
@@ -68,9 +69,9 @@ def conflict(names: list[str], committed: bool) -> SessionConflict:
     what = ", ".join(map(repr, names)) or "its id"
     stays = " What the request has committed stays so." if committed else ""
     return SessionConflict(
-        f"Another request of this visitor has changed {what} in the session"
+        f"Another request of this visitor has changed {what} in their session"
         " meanwhile.\n\n"
-        f"Found at {caller()}.{stays}\n\n"
+        f"Found at the end of {_request()}.{stays}\n\n"
         "To fix it, put @scopes.retry(3) on the view, and it begins anew with what is"
         " there now."
     )
@@ -80,7 +81,7 @@ def not_json(name: str, value: object, reason: Exception) -> ScopesError:
     return SessionValueError(
         f"session[{name!r}] cannot be kept: in this {type(value).__name__},"
         f" {in_short(reason)}\n\n"
-        f"Found at {caller()}.\n\n"
+        f"Found at the end of {_request()}.\n\n"
         "To fix it, keep plain data: what Flask's session takes; or see"
         " @scopes.session, for dataclasses and the like."
     )
@@ -118,3 +119,10 @@ def bad_option(what: str) -> SetupError:
         f"Called from {caller()}.\n\n"
         "To fix it, see its parameters:  help(ServerSessions)"
     )
+
+
+def _request() -> str:
+    """There is no line of the user's where a session is saved."""
+    if not flask.has_request_context():
+        return "a request"
+    return f"{flask.request.method} {flask.request.path}"

@@ -63,10 +63,9 @@ class MongoStore:
         bind: str = "",
         collection: str = "sessions",
     ) -> None:
-        some = {"user": {"$type": "string"}}
         indexes = [
             IndexModel("ends", expireAfterSeconds=0),
-            IndexModel("user", partialFilterExpression=some),
+            IndexModel("user", sparse=True),
         ]
         self.database = mongo.database(
             database, bind=bind, indexes={collection: indexes}

@@ -8,6 +8,7 @@ import collections.abc as c
 import contextlib
 import typing as t
 
+from ..lookup import may_fail_to_commit
 from . import messages
 
 if t.TYPE_CHECKING:
@@ -43,7 +44,7 @@ def before_commit(store: Store, session: ServerSession, policy: Policy) -> None:
         return
     refuse_read_only(store, session)
     with reaching(store):
-        if store.joins():
+        if store.joins() or not may_fail_to_commit():
             _write(store, plan, found, policy, committed=False)
             plan.is_written = True
         elif policy.refuses_conflicts and found and plan.changes:

@@ -8,6 +8,7 @@ import typing as t
 from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SessionMixin
 
+from ..lookup import begin_unit
 from . import messages
 from .records import Change
 
@@ -66,6 +67,7 @@ class ServerSession(SessionMixin):
 
     def _ensure(self) -> None:
         if not self.is_loaded:
+            begin_unit(self)
             self._found = self._load()
             self._names = dict.fromkeys(self._found.texts if self._found else ())
             self.is_loaded = True

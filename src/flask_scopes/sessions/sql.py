@@ -104,7 +104,8 @@ class SQLStore:
                 for name in sorted(changes):
                     one = head.id, name, generation
                     statement = self._statement(connection, one, changes[name], check)
-                    if not connection.execute(statement).rowcount and check:
+                    done = connection.execute(statement, execution_options=_COUNT)
+                    if not done.rowcount and check:
                         raise _Outdated  # noqa: TRY301  # to roll back the others
         except _Outdated:
             return False
@@ -192,6 +193,10 @@ class SQLStore:
             return
         with self._sql.engine(self._bind).begin() as connection:
             yield connection
+
+
+# Otherwise nobody asks how many rows were inserted.
+_COUNT: t.Final = {"preserve_rowcount": True}
 
 
 class _Outdated(Exception):
