@@ -25,9 +25,11 @@ from flask_scopes.mongo import ObjectIdConverter
 
 from . import admin
 from . import auth
+from . import devices
 from . import entries
 from .resources import current_user
 from .resources import house
+from .resources import looked_for
 from .resources import mongo
 from .resources import page
 from .resources import scopes
@@ -46,7 +48,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         MAX_CONTENT_LENGTH=256 * 1024,
         MAX_PICTURE_LENGTH=8 * 1024 * 1024,
         SESSION_COOKIE_NAME="journal",
-        SESSION_COOKIE_SAMESITE="Lax",  # HttpOnly is what Flask does anyway
+        SCOPES_SESSION_SECURE=False,  # for http on this machine: leave it out elsewhere
     )
     app.config.from_mapping(config or {})
     elsewhere = os.environ.get("EVENTS_MONGO_URI") or app.config["MONGO_URI"]
@@ -56,7 +58,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.url_map.converters["objectid"] = ObjectIdConverter
 
     scopes.init_app(app)
-    for module in (auth, entries, admin):
+    for module in (auth, entries, devices, admin):
         app.register_blueprint(module.bp)
     app.register_blueprint(health(scopes))  # /healthz and /readyz
     app.before_request(entries.allow_pictures)
@@ -67,13 +69,15 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.jinja_env.globals.update(
         csrf_token=auth.csrf_token, current_user=current_user, house=house, page=page
     )
-    app.jinja_env.globals["asked_so_far"] = mongo.request_stats
+    app.jinja_env.globals.update(
+        asked_so_far=mongo.request_stats, looked_for=looked_for
+    )
     return app
 
 
 def secret_key(folder: Path) -> str:
-    """The key that signs the sessions: made once and kept, for nobody else to read, so
-    that people are still signed in after a restart."""
+    """The key of the sessions: made once and kept, for nobody else to read, so that
+    people are still signed in after a restart."""
     path = folder / "secret_key"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():

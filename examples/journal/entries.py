@@ -22,6 +22,7 @@ from .models import picture_type
 from .resources import audit
 from .resources import entries
 from .resources import journal
+from .resources import looked_for
 from .resources import mongo
 from .resources import scopes
 from .seed import ready
@@ -36,6 +37,9 @@ def index() -> ResponseReturnValue:
     words = request.args.get("q", "").replace("\0", "").strip()[:100]
     number = min(max(request.args.get("page", 1, type=int), 1), 10_000)
     found, older = entries().latest(words, number)
+    if words and found:
+        before = [each for each in looked_for() if each != words]
+        looked_for()[:] = [words, *before][:5]
     return render_template(
         "entries.html", entries=found, older=older, words=words, number=number
     )

@@ -155,6 +155,19 @@ def picture_type(file: FileStorage | None) -> str | None:
     return next(known, None)
 
 
+def browser_name(agent: str) -> str:
+    """What a browser calls itself, in short. It may say anything."""
+    names = {"Edg": "Edge", "OPR": "Opera", "Firefox": "Firefox", "Chrome": "Chrome"}
+    names |= {"Safari": "Safari", "curl": "curl"}
+    systems = {"iPhone": "iPhone", "iPad": "iPad", "Android": "Android"}
+    systems |= {"Windows": "Windows", "Mac OS": "macOS", "Linux": "Linux"}
+    name = next((names[each] for each in names if f"{each}/" in agent), None)
+    system = next((systems[each] for each in systems if each in agent), None)
+    if name is None:
+        return agent[:60] or "A browser without a name"
+    return f"{name} on {system}" if system else name
+
+
 @dataclass(frozen=True)
 class Audit:
     """Lines about what somebody did, never about what they wrote."""

@@ -1,9 +1,10 @@
 """Everything the journal holds on to, and how long it holds it.
 
-There are two lifetimes. An *application* object is built once, shared by every
-thread and closed when the process ends, however that comes about. A *request* object
-is built at its first call in a request and finished before the answer leaves: what it
-did is kept if the request succeeded, and undone if it did not.
+There are three lifetimes. An *application* object is built once, shared by every
+thread and closed when the process ends, however that comes about. A *session* object
+is made once for each visitor, and is there again with their next request. A *request*
+object is built at its first call in a request and finished before the answer leaves:
+what it did is kept if the request succeeded, and undone if it did not.
 
 There is nothing else to learn: import what you need and call it where you need it.
 
@@ -25,6 +26,8 @@ from werkzeug.security import generate_password_hash
 
 from flask_scopes import Scopes
 from flask_scopes.mongo import Mongo
+from flask_scopes.sessions import ServerSessions
+from flask_scopes.sessions.mongo import MongoStore
 
 from .models import Audit
 from .models import Entries
@@ -70,6 +73,21 @@ def nobody() -> str:
 def house() -> House:
     """Since when we are open, and how many pages we have made. The footer tells."""
     return House()
+
+
+# ---- As long as one visitor --------------------------------------------------
+#
+# Plain data, kept in their session when it has changed and the request succeeded. The
+# sessions are in MongoDB: a list of who is signed in where, and a way to end it.
+
+store = MongoStore(mongo, "sessions")
+sessions = ServerSessions(scopes, store, user_key="user")
+
+
+@scopes.session
+def looked_for() -> list[str]:
+    """What this visitor has searched for lately, the newest first."""
+    return []
 
 
 # ---- As long as one request ----------------------------------------------------

@@ -20,6 +20,7 @@ from .resources import events
 from .resources import journal
 from .resources import mongo
 from .resources import scopes
+from .resources import store
 
 
 @cache
@@ -35,7 +36,7 @@ def ready() -> None:
     It is done once in each, before the first request: what `before_first_request` used
     to be for. A process that cannot reach MongoDB does not begin to serve.
     """
-    for database in (accounts, events):
+    for database in (accounts, events, store.database):
         mongo.create_indexes(database)
     # The note goes last, so whoever was interrupted begins again. Each step adds only
     # what is missing, so two at once do no harm. And what people deleted stays so.

@@ -17,7 +17,7 @@ from . import body
 from . import contexts
 from . import unit_messages
 from .application import entered
-from .errors import CommitFailed
+from .errors import ScopesError
 from .places import name_of
 from .places import place_of
 from .store import State
@@ -26,6 +26,7 @@ from .unit import Unit
 if t.TYPE_CHECKING:
     from flask import Flask
     from flask import Response
+    from flask.sessions import SessionMixin
 
     from .application import Application
 
@@ -108,8 +109,8 @@ def finish(
 ) -> None:
     """Finish *unit*, of *request*, whose *response* is complete.
 
-    :param prepare: called when it is about to succeed. What it raises comes out, and
-        then it has not ended yet.
+    :param prepare: called when it is about to succeed, last before anything is
+        committed. What it raises comes out.
     :raises CommitFailed: it should have succeeded, and could not be finished.
     """
     error = take_error(request)
@@ -118,7 +119,7 @@ def finish(
         if error is not None:
             restore_session(app, request)
     if error is None:
-        prepare()
+        unit.last = prepare
     else:
         request.scopes_failed = True
         if response.status_code < 400:
@@ -127,16 +128,26 @@ def finish(
     lives_on = body.lives_on(unit, response, app.extensions["scopes"])
     try:
         _finish(app, unit, error, lives_on)
-    except CommitFailed as refused:
-        request.scopes_refused = refused
-        request.scopes_failed = True
-        restore_session(app, request)
+    except ScopesError as refused:
+        refuse(app, request, refused)
         raise
     finally:
+        # It refers to the request, which refers to the unit.
+        unit.last = None
+
         if unit.committed or unit.error is None:
             request.scopes_kept = True
     if lives_on:
         body.follow(app, request, unit, response)
+
+
+def refuse(app: Flask, request: contexts.Context, error: ScopesError) -> None:
+    """*request* fails at its very end, because of *error*. Its handlers hear of that,
+    though Flask no longer looks for any; and nothing of it is in the session.
+    """
+    request.scopes_refused = error
+    request.scopes_failed = True
+    restore_session(app, request)
 
 
 def _failed_by_status(
@@ -273,7 +284,9 @@ def take_error(request: contexts.Context) -> BaseException | None:
 
 
 def restore_session(app: Flask, request: contexts.Context) -> None:
-    """Put the session back to what it was before *request*, by opening it again."""
+    """Put the session back to what it was before *request*: by opening it again, unless
+    it can tell.
+    """
     session = contexts.session_of(request)
     touched = getattr(session, "accessed", True) or getattr(session, "modified", True)
     if session is None or not touched:
@@ -283,7 +296,14 @@ def restore_session(app: Flask, request: contexts.Context) -> None:
         unit.forget_session()
     interface = app.session_interface
     try:
-        fresh = interface.open_session(app, t.cast("t.Any", request).request)
+        # One of ours, from the server, would have to be asked for once more.
+        restored: c.Callable[[], SessionMixin] | None
+        restored = getattr(session, "restored", None)
+        fresh: SessionMixin | None = (
+            restored()
+            if restored is not None
+            else interface.open_session(app, request.request)
+        )
     except Exception:
         app.logger.exception("The session could not be restored, and is not saved")
         fresh = None

@@ -94,9 +94,8 @@ class Interface:
                 replay.refuse_stream(request, response)
                 prepare = functools.partial(_prepare, app, inner, request, unit)
                 ending.finish(app, request, unit, response, prepare)
-            except BaseException as error:
+            except BaseException:
                 body.drop(app, response)
-                _offer(request, error)
                 raise
         elif not inner.is_null_session(session):
             _limit_size(app, inner, request)
@@ -109,10 +108,7 @@ class Interface:
             try:
                 inner.save_session(app, session, response)
             except ScopesError as error:
-                _offer(request, error)
-                # Not once more, with the page that says so.
-                request.scopes_failed = True
-                ending.restore_session(app, request)
+                ending.refuse(app, request, error)
                 raise
         elif getattr(session, "accessed", True):
             # As Flask does when it saves: the response depends on who asks.
@@ -175,12 +171,6 @@ def _prepare(
         session_objects.keep(unit, session)
     rehearse(app, inner, session)
     _limit_size(app, inner, request)
-
-
-def _offer(request: contexts.Context, error: BaseException) -> None:
-    """Let *error* come to its handlers, though Flask no longer looks for any."""
-    if isinstance(error, ScopesError):
-        request.scopes_refused = error
 
 
 def _limit_size(app: Flask, inner: SessionInterface, request: contexts.Context) -> None:

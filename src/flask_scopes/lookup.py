@@ -224,6 +224,12 @@ def may_fail_to_commit() -> bool:
     return unit is not None and any(build.generator for build in list(unit.built))
 
 
+def is_spoiled() -> bool:
+    """Whether an error has left the unit that code runs in here nothing to commit."""
+    unit = _open_unit()
+    return unit is not None and unit.spoiled is not None
+
+
 def _open_unit() -> Unit | None:
     context = contexts.app_context.get(None)
     if context is None:

@@ -79,7 +79,9 @@ class SessionRecipe(Recipe):
         """
         if key == self._key_of_none():
             return _PREFIX + self.label
-        arguments: c.Sequence[object] = t.cast("tuple[object, ...]", key)[1:]
+        arguments, *by_name = t.cast("tuple[object, ...]", key)[1:]
+        if by_name:
+            arguments = [arguments, by_name]
         try:
             return f"{_PREFIX}{self.label}{self.codec.text(arguments)}"
         except NotPlain as error:

@@ -76,6 +76,7 @@ class Unit(Committing):
         "followed",
         "forks",
         "held",
+        "last",
         "precedes_teardown",
         "prepare",
         "sending",
@@ -105,6 +106,8 @@ class Unit(Committing):
         """What is to be called when it is about to succeed, before anything of it is
         committed, and for which object: if one raises, all can still be rolled back.
         """
+        self.last: c.Callable[[], object] | None = None
+        """What is to be called after these, in the same way."""
         self.precedes_teardown = False
         """Whether it is to end before the app's own teardown functions, as
         one of these would close what it has to commit.
@@ -170,7 +173,7 @@ class Unit(Committing):
         """Finish: commit, or roll back if there is an *error*.
 
         :raises CommitFailed: there was none, and a teardown, or what prepares for
-            them, raised one.
+            them, raised one. What :attr:`last` raises comes out as it is.
         :raises BaseExceptionGroup: of what the teardowns raised otherwise.
         """
         # A fork in the middle of the unit is not its end.
@@ -185,12 +188,12 @@ class Unit(Committing):
                 self._undo(self.error)
         if refused:
             build, reason = refused
-            if not isinstance(reason, Exception):
+            if build is None or not isinstance(reason, Exception):
                 raise reason
             committed = [each.recipe for each in self.committed]
             raise unit_messages.refused(build.recipe, reason, committed)
 
-    def _refused(self) -> tuple[Build, BaseException] | None:
+    def _refused(self) -> tuple[Build | None, BaseException] | None:
         """What cannot be committed, and why, if that can be told beforehand."""
         # (It may grow meanwhile.)
         for build, step in self.prepare:
@@ -198,6 +201,11 @@ class Unit(Committing):
                 step()
             except BaseException as reason:
                 return build, reason
+        try:
+            if self.last is not None:
+                self.last()
+        except BaseException as reason:
+            return None, reason
         return None
 
     def _undo(self, error: BaseException) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as c
 import datetime
 import typing as t
 import uuid
@@ -515,7 +516,11 @@ def test_session_objects_live_in_it(site: Site) -> None:
 
 @one_store
 def test_what_has_to_be_called_in_a_request(site: Site) -> None:
-    for use in (site.sessions.rotate, lambda: site.sessions.current):
+    uses: list[c.Callable[[], object]] = [
+        site.sessions.rotate,
+        lambda: site.sessions.current,
+    ]
+    for use in uses:
         with pytest.raises(OutsideScopeError, match=r"sessions\."):
             use()
     with site.app.app_context(), pytest.raises(OutsideScopeError):

@@ -9,6 +9,7 @@ import flask
 import pytest
 import sqlalchemy as sa
 from pymongo.client_session import ClientSession
+from pymongo.errors import DuplicateKeyError
 
 from flask_scopes import CommitFailed
 from flask_scopes.mongo import Mongo
@@ -245,7 +246,69 @@ def test_a_transaction_that_has_failed_does_not_keep_it_from_being_read(
         assert read() == []
 
 
-@pytest.mark.mongo
+@pytest.mark.parametrize("home", ["sqlite", "postgresql"], indirect=True)
+def test_a_swallowed_error_is_what_the_request_fails_with(site: Site) -> None:
+    sql: SQL = site.database
+    table = sa.Table(
+        "once", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True)
+    )
+
+    @site.app.post("/twice")
+    def twice() -> str:
+        sql.session().execute(table.insert(), {"id": 1})
+        with pytest.raises(sa.exc.IntegrityError):
+            sql.session().execute(table.insert(), {"id": 1})
+        flask.session["a"] = "2"
+        return "as if nothing was"
+
+    @site.app.errorhandler(CommitFailed)
+    def page(error: CommitFailed) -> tuple[str, int]:
+        return type(error.cause).__name__, 409
+
+    with site.app.app_context():
+        table.create(sql.engine())
+    browser = site.client()
+    browser.post("/set?a=1")
+
+    response = browser.post("/twice")
+
+    # SQLite goes on after an error, and so does the request.
+    lost = site.home.kind == "postgresql"
+    assert response.text == ("IntegrityError" if lost else "as if nothing was")
+    assert browser.get("/").json == {"a": "1" if lost else "2"}
+
+
+@pytest.mark.parametrize(
+    "home", [pytest.param("mongo", marks=pytest.mark.mongo)], indirect=True
+)
+def test_and_in_mongodb(site: Site) -> None:
+    mongo: Mongo = site.database
+    blog = mongo.database()
+    attempts: list[str] = []
+
+    @site.app.post("/twice")
+    @site.scopes.retry(3)
+    @mongo.transactional
+    def twice() -> str:
+        attempts.append("once")
+        blog().once.insert_one({"_id": 1})
+        with pytest.raises(DuplicateKeyError):
+            blog().once.insert_one({"_id": 1})
+        flask.session["a"] = "2"
+        return "as if nothing was"
+
+    @site.app.errorhandler(CommitFailed)
+    def page(error: CommitFailed) -> tuple[str, int]:
+        return type(error.cause).__name__, 409
+
+    browser = site.client()
+    browser.post("/set?a=1")
+
+    assert browser.post("/twice").text == "DuplicateKeyError"
+    assert attempts == ["once"]
+    assert browser.get("/").json == {"a": "1"}
+
+
 @pytest.mark.parametrize(
     "home", [pytest.param("mongo", marks=pytest.mark.mongo)], indirect=True
 )

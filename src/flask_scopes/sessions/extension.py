@@ -161,12 +161,14 @@ class ServerSessions:
             return self.store.purge(clock.now())
 
     def _end(self, session_ids: list[str]) -> int:
+        # Before it is gone.
+        current = self._current_id()
         with reaching(self.store):
             count = self.store.remove(session_ids) if session_ids else 0
         if self._policy.reads_on:
             for each in session_ids:
                 self._in_hand().drop(each)
-        if self._current_id() in session_ids:
+        if current in session_ids:
             self._session("revoke()").is_revoked = True
         return count
 

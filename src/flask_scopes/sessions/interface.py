@@ -142,13 +142,16 @@ class ServerInterface(SessionInterface):
         fields |= {"agent": visit.agent, "address": visit.address}
         if found.has_old_key:
             fields["digest"] = found.token.digest(visit.key)
-        with saving.reaching(self.store, committed=True):
+        try:
             self.store.update(head.id, head.digest, fields)
+        except self.store.failures as error:
+            # The next request will do it; nothing is lost but a minute.
+            app.logger.warning("Could not note that a session was used: %s", error)
 
     def _forget(self, session: ServerSession) -> None:
         """What has changed is no longer in hand."""
         hand, plan = self._hand(), session.plan
-        if hand and plan and session.found and plan != type(plan)():
+        if hand and plan and session.found and plan.changes_anything:
             hand.drop(session.found.head.id)
 
     def _send_cookie(

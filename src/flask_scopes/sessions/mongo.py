@@ -14,8 +14,10 @@ import pymongo.errors
 from pymongo import DeleteMany
 from pymongo import IndexModel
 from pymongo import InsertOne
+from pymongo import ReadPreference
 from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
+from pymongo.write_concern import WriteConcern
 
 from ..lookup import objects_in_progress
 from ..mongo import Mongo
@@ -167,7 +169,13 @@ class MongoStore:
 
     @property
     def _collection(self) -> Collection[Document]:
-        return self.database()[self._name]
+        # Whatever the client does otherwise: one who was signed out on one server must
+        # not be signed in on another, nor come back when that takes over.
+        return self.database().get_collection(
+            self._name,
+            read_preference=ReadPreference.PRIMARY,
+            write_concern=WriteConcern("majority"),
+        )
 
     def _session(self) -> ClientSession | None:
         """The transaction of this unit with our client, if it has one."""

@@ -54,6 +54,10 @@ class Plan:
     is_written: bool = False
     """Whether all but the ending of others is done already."""
 
+    @property
+    def changes_anything(self) -> bool:
+        return bool(self.add or self.renew or self.changes or self.remove)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Visit:

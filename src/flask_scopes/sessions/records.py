@@ -85,8 +85,10 @@ class Device:
 class Store(t.Protocol):
     """Where sessions are kept; lives as long as the program."""
 
-    failures: tuple[type[Exception], ...]
-    """What its driver raises when the database is away."""
+    @property
+    def failures(self) -> tuple[type[Exception], ...]:
+        """What its driver raises when the database is away."""
+        ...
 
     def load(self, session_id: str) -> Stored | None:
         """A session, in one question."""

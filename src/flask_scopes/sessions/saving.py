@@ -8,7 +8,11 @@ import collections.abc as c
 import contextlib
 import typing as t
 
+from ..errors import ScopesError
+from ..lookup import is_spoiled
 from ..lookup import may_fail_to_commit
+from ..scope import Scope
+from ..unit_messages import refused
 from . import messages
 
 if t.TYPE_CHECKING:
@@ -40,15 +44,46 @@ def before_commit(store: Store, session: ServerSession, policy: Policy) -> None:
     :raises SessionStoreError: the store is away.
     """
     plan, found = session.plan, session.found
-    if plan is None:
+    if plan is None or is_spoiled():
         return
     refuse_read_only(store, session)
     with reaching(store):
-        if store.joins() or not may_fail_to_commit():
+        if store.joins():
+            with _committing():
+                _write(store, plan, found, policy, committed=False)
+            plan.is_written = True
+        elif not may_fail_to_commit():
             _write(store, plan, found, policy, committed=False)
             plan.is_written = True
         elif policy.refuses_conflicts and found and plan.changes:
             _compare(store, plan, found)
+
+
+@contextlib.contextmanager
+def _committing() -> c.Generator[None, None, None]:
+    """Around what is part of the transaction of the unit: if the database refuses that,
+    there is nothing to commit.
+
+    :raises CommitFailed: it does.
+    """
+    try:
+        yield
+    except ScopesError:
+        raise
+    except Exception as error:
+        raise refused(_SESSION, error, ()) from error
+
+
+class _Session:
+    """What a message says of it."""
+
+    name = "flask.session"
+    place = "flask_scopes.sessions"
+    scope = Scope.SESSION
+    signature = None
+
+
+_SESSION: t.Final = _Session()
 
 
 def after_commit(
@@ -79,7 +114,7 @@ def after_commit(
 
 def refuse_read_only(store: Store, session: ServerSession) -> None:
     found, plan = session.found, session.plan
-    writes = plan is not None and (plan.changes or plan.add or plan.renew)
+    writes = plan is not None and plan.changes_anything
     if found is not None and found.is_read_only and writes:
         raise messages.store_down(store, None)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import collections.abc as c
+import threading
 import typing as t
 
 from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SessionMixin
 
 from ..lookup import begin_unit
+from ..places import pass_through
 from . import messages
 from .records import Change
 
@@ -16,6 +18,10 @@ if t.TYPE_CHECKING:
     from .plan import Plan
     from .records import Head
     from .tokens import Token
+
+# By these a view comes here.
+pass_through("werkzeug")
+pass_through("collections")
 
 # As Flask's cookies have it: tuples, bytes, dates and others come back as they are.
 _json = TaggedJSONSerializer()
@@ -45,6 +51,7 @@ class ServerSession(SessionMixin):
 
     def __init__(self, load: c.Callable[[], Found | None]) -> None:
         self._load = load
+        self._lock = threading.Lock()
         self._found: Found | None = None
         self.is_loaded = False
         """Whether anybody has looked into it."""
@@ -59,6 +66,15 @@ class ServerSession(SessionMixin):
         self.plan: Plan | None = None
         """How it is to be saved, once that is known."""
 
+    def restored(self) -> ServerSession:
+        """The same, as it was before the request; without asking again. (What the
+        request has ended stays so.)
+        """
+        if not self.is_loaded:
+            return ServerSession(self._load)
+        found = None if self.is_revoked else self._found
+        return ServerSession(lambda: found)
+
     @property
     def found(self) -> Found | None:
         """What the store has of it, when it was asked."""
@@ -66,8 +82,13 @@ class ServerSession(SessionMixin):
         return self._found
 
     def _ensure(self) -> None:
-        if not self.is_loaded:
-            begin_unit(self)
+        if self.is_loaded:
+            return
+        begin_unit(self)
+        # Threads of one request may come here at once.
+        with self._lock:
+            if self.is_loaded:
+                return
             self._found = self._load()
             self._names = dict.fromkeys(self._found.texts if self._found else ())
             self.is_loaded = True
