@@ -131,10 +131,13 @@ def finish(
     except ScopesError as refused:
         refuse(app, request, refused)
         raise
+    except Exception:
+        # What cannot be written would fail the page that says so as well.
+        _drop_session(app, request)
+        raise
     finally:
         # It refers to the request, which refers to the unit.
         unit.last = None
-
         if unit.committed or unit.error is None:
             request.scopes_kept = True
     if lives_on:
@@ -146,6 +149,10 @@ def refuse(app: Flask, request: contexts.Context, error: ScopesError) -> None:
     though Flask no longer looks for any; and nothing of it is in the session.
     """
     request.scopes_refused = error
+    _drop_session(app, request)
+
+
+def _drop_session(app: Flask, request: contexts.Context) -> None:
     request.scopes_failed = True
     restore_session(app, request)
 
