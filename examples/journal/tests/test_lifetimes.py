@@ -13,6 +13,7 @@ from pymongo.errors import InvalidOperation
 
 from flask_scopes import ClosedError
 from journal import create_app
+from journal import secret_key
 from journal.models import Document
 from journal.models import User
 from journal.resources import accounts
@@ -187,11 +188,9 @@ def test_the_secret_key_is_made_once_and_kept_to_oneself(
 
 
 def test_workers_that_start_together_agree_on_the_secret_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setenv("JOURNAL_INSTANCE", str(tmp_path / "new" / "folder"))
-
     with ThreadPoolExecutor(8) as threads:
-        keys = {*threads.map(lambda _: create_app().secret_key, range(8))}
+        keys = {*threads.map(secret_key, [tmp_path / "new" / "folder"] * 8)}
 
     assert len(keys) == 1
