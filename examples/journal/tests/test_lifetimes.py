@@ -12,7 +12,6 @@ from pymongo import MongoClient
 from pymongo.errors import InvalidOperation
 
 from flask_scopes import ClosedError
-from journal import create_app
 from journal import secret_key
 from journal.models import Document
 from journal.models import User
