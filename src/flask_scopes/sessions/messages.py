@@ -43,20 +43,19 @@ def page_for(error: Exception) -> HTTPException | None:
 
 
 def store_down(store: object, reason: Exception | None) -> SessionStoreError:
-    why = f": {in_short(reason)}" if reason else ""
     return SessionStoreError(
-        f"The store of the sessions ({type(store).__name__}) is away{why}\n\n"
+        f"{_is_away(store, reason)}\n\n"
         f"Asked for at {caller()}.\n\n"
         "Nobody was taken for a stranger, and nothing was changed in the session.\n"
-        "To fix it, see that the database is there. To let visitors read on meanwhile,"
-        ' write\nServerSessions(..., when_down="read-only").'
+        "To fix it, see that the database is there, and its tables, if it is SQL."
+        " To let visitors read on\nmeanwhile, write"
+        ' ServerSessions(..., when_down="read-only").'
     )
 
 
 def saved_too_late(store: object, reason: Exception) -> SessionStoreError:
     return SessionStoreError(
-        f"The store of the sessions ({type(store).__name__}) is away:"
-        f" {in_short(reason)}\n\n"
+        f"{_is_away(store, reason)}\n\n"
         f"Found at the end of {_request()}, after its work was committed, which stays"
         " so.\n\n"
         "The changes of the session are lost. To fix it, see that the database is"
@@ -65,15 +64,25 @@ def saved_too_late(store: object, reason: Exception) -> SessionStoreError:
     )
 
 
+def _is_away(store: object, reason: Exception | None) -> str:
+    why = f":\n{in_short(reason)}" if reason else "."
+    return f"The store of the sessions ({type(store).__name__}) is away{why}"
+
+
 def conflict(names: list[str], committed: bool) -> SessionConflict:
     what = ", ".join(map(repr, names)) or "its id"
-    stays = " What the request has committed stays so." if committed else ""
+    found = f"Found at the end of {_request()}"
+    if committed:
+        found += ", after its work was committed, which stays so"
+        cure = "keep sessions where the work is kept, and both are in one transaction."
+    else:
+        cure = (
+            "put @scopes.retry(3) on the view, and it begins anew with what is there"
+            " now."
+        )
     return SessionConflict(
         f"Another request of this visitor has changed {what} in their session"
-        " meanwhile.\n\n"
-        f"Found at the end of {_request()}.{stays}\n\n"
-        "To fix it, put @scopes.retry(3) on the view, and it begins anew with what is"
-        " there now."
+        f" meanwhile.\n\n{found}.\n\nTo fix it, {cure}"
     )
 
 
