@@ -137,6 +137,12 @@ class Site:
             session["slow"] = "was here"
             return str(before)
 
+        @app.post("/look")
+        def look() -> str:
+            before = session.get("a")
+            self.wait()
+            return str(before)
+
         @app.post("/fail")
         def fail() -> t.NoReturn:
             session["fail"] = "was here"

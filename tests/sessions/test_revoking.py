@@ -206,17 +206,24 @@ def test_the_session_before_a_login_is_over(site: Site, clock: Clock) -> None:
 
 @every_store
 def test_a_request_that_began_before_the_login_changes_nothing_after_it(
-    site: Site,
+    site: Site, clock: Clock
 ) -> None:
     browser = site.client()
     browser.post("/set?a=1")
-    slow = site.client(site.cookie(browser))
+    slow, touching = (site.client(site.cookie(browser)) for _ in range(2))
 
-    with site.held(slow, path="/slow") as answers:
+    with (
+        site.held(slow, path="/slow") as answers,
+        site.held(touching, path="/look") as others,
+    ):
+        # It is time to note that the session was used.
+        clock.pass_by(61 * SECOND)
         browser.post("/login/ann")
 
-    assert answers[0].status_code == 200
+    assert [each.status_code for each in [*answers, *others]] == [200, 200]
     assert browser.get("/").json == {"_user_id": "ann", "a": "1"}
+    clock.pass_by(11 * SECOND)
+    assert slow.get("/").json == touching.get("/").json == {}
 
 
 @every_store

@@ -154,11 +154,11 @@ def test_the_end_can_be_brought_forward(store: Store) -> None:
     store.add(head(), {"a": "1"})
     soon = time.time() + 50
 
-    assert store.update(ID, "d" * 64, {"expires": soon, "ending": True})
+    assert store.update(ID, "d" * 64, {"expires": soon, "digest": ""})
 
     stored = store.load(ID)
     assert stored is not None
-    assert (stored.head.expires, stored.head.ending) == (soon, True)
+    assert (stored.head.expires, stored.head.is_ending) == (soon, True)
     assert stored.rows == {"a": Row("1", 0)}
 
 

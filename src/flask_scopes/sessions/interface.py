@@ -126,7 +126,7 @@ class ServerInterface(SessionInterface):
     def _touch(self, app: Flask, session: ServerSession, visit: Visit) -> None:
         """Write down that the session was used, and from where, if it is time to."""
         found, plan = session.found, session.plan
-        if found is None or found.is_late or found.is_read_only or found.head.ending:
+        if found is None or found.is_late or found.is_read_only:
             return
         if plan is None or plan.token or plan.forget:
             return

@@ -140,7 +140,7 @@ class MongoStore:
             found = self._collection.update_one(
                 key, {"$set": fields}, session=self._session()
             )
-            if "ending" in fields:
+            if "digest" in fields and not fields["digest"]:
                 # Its values need not wait for the end of its lifetime.
                 end = {"$set": {"ends": fields["ends"]}}
                 self._collection.update_many(_all_of(session_id), end)

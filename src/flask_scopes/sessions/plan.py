@@ -45,8 +45,8 @@ class Plan:
     """With which the changes are written."""
     remove: str = ""
     """A session that is over."""
-    shorten: float | None = None
-    """Until when the session that was there can still be read."""
+    replace: dict[str, t.Any] = dataclasses.field(default_factory=dict[str, t.Any])
+    """Fields of the head of a session that can still be read for a moment."""
     token: Token | None = None
     """What the cookie is to say from now on."""
     forget: bool = False
@@ -84,20 +84,20 @@ def plan_of(session: ServerSession, policy: Policy, visit: Visit) -> Plan:
     if found is None:
         return _new(session, policy, visit)
     changes = session.changes()
-    if not session and not found.head.ending:
+    if not session and not found.head.is_ending:
         return Plan(remove=found.head.id, forget=True)
     before, after = session.before(policy.user_key), session.get(policy.user_key)
     if before != after:
         plan = _new(session, policy, visit)
         if before is None:
-            plan.shorten = visit.now + policy.grace
+            plan.replace = _replaced(found.head, visit.now + policy.grace)
         else:
             plan.remove = found.head.id
         return plan
     privileged = any(name in changes for name in policy.privileged_keys)
     if session.rotates or privileged:
         return _renewed(found, changes, policy, visit)
-    if changes and found.head.ending:
+    if changes and found.head.is_ending:
         text = "Changes of a session are lost, as its visitor has signed in meanwhile"
         _log.info(text)
         return Plan()
@@ -132,15 +132,27 @@ def _new(session: ServerSession, policy: Policy, visit: Visit) -> Plan:
 def _renewed(
     found: Found, changes: dict[str, Change], policy: Policy, visit: Visit
 ) -> Plan:
-    if found.is_late or found.head.ending:
+    if found.is_late or found.head.is_ending:
         # The one who has the new secret decides what becomes of it.
         raise messages.conflict([], committed=False)
     token = new_token(found.head.id)
-    renew = {
-        "digest": token.digest(visit.key),
-        "old_digest": found.head.digest,
-        "old_until": visit.now + policy.grace,
-        "generation": found.head.generation + 1,
-    }
-    generation = found.head.generation + 1
+    renew = _with_digest(token.digest(visit.key), found.head, visit.now + policy.grace)
+    generation = renew["generation"]
     return Plan(renew=renew, changes=changes, generation=generation, token=token)
+
+
+def _with_digest(digest: str, head: Head, until: float) -> dict[str, t.Any]:
+    """Fields of *head* by which another secret is good, and this one *until* then."""
+    return {
+        "digest": digest,
+        "old_digest": head.digest,
+        "old_until": until,
+        "generation": head.generation + 1,
+    }
+
+
+def _replaced(head: Head, until: float) -> dict[str, t.Any]:
+    """Fields of *head* by which its session is over *until* then: without a digest,
+    nobody who is on their way can say that it was used.
+    """
+    return {**_with_digest("", head, until), "expires": min(head.expires, until)}

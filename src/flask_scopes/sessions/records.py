@@ -34,8 +34,13 @@ class Head:
     old_digest: str = ""
     """Of the secret before that."""
     old_until: float = 0.0
-    ending: bool = False
-    """Whether somebody has signed in since, and has another session now."""
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether somebody has signed in since, and has another session now. Then no
+        secret is good any more but that before.
+        """
+        return not self.digest
 
 
 Fields: t.TypeAlias = c.Mapping[str, t.Any]

@@ -105,11 +105,8 @@ def after_commit(
             plan.is_written = True
         if plan.remove:
             store.remove([plan.remove])
-        if plan.shorten is not None and found:
-            ends = min(found.head.expires, plan.shorten)
-            store.update(
-                found.head.id, found.head.digest, {"expires": ends, "ending": True}
-            )
+        if plan.replace and found:
+            store.update(found.head.id, found.head.digest, plan.replace)
 
 
 def refuse_read_only(store: Store, session: ServerSession) -> None:

@@ -220,7 +220,6 @@ def _heads_in(metadata: sa.MetaData) -> sa.Table:
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("old_digest", sa.String(64), nullable=False),
         sa.Column("old_until", moment, nullable=False),
-        sa.Column("ending", sa.Boolean, nullable=False),
     )
 
 
