@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import pathlib
 import re
@@ -15,9 +16,16 @@ from pymongo import MongoClient
 
 from flask_scopes import Scopes
 from flask_scopes.mongo import Mongo
+from flask_scopes.sessions import ServerSessions
+from flask_scopes.sessions.mongo import MongoStore
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 pytestmark = pytest.mark.mongo
+
+
+@dataclasses.dataclass
+class Cart:
+    lines: list[str] = dataclasses.field(default_factory=list[str])
 
 
 def modules() -> dict[str, str]:
@@ -97,6 +105,47 @@ def test_the_example_of_mongodb(mongo_uri: str) -> None:
         assert names["logs"]().client is names["blog"]().client
         for name in ("blog", "journal_7"):
             names["mongo"].client().drop_database(prefix + name)
+    scopes.close(app)
+
+
+def test_the_example_of_sessions(mongo_uri: str) -> None:
+    (block,) = re.findall(r"```python\n(sessions = .*?)```", README.read_text(), re.S)
+    app = flask.Flask("shop")
+    app.secret_key = "a key for tests"
+    app.config["MONGO_URI"] = mongo_uri
+    app.config["MONGO_DATABASE_PREFIX"] = f"readme_{secrets.token_hex(4)}_"
+    scopes = Scopes()
+    mongo = Mongo(scopes)
+    names: dict[str, t.Any] = {"app": app, "scopes": scopes, "mongo": mongo}
+    names |= {"ServerSessions": ServerSessions, "MongoStore": MongoStore}
+    names |= {"Cart": Cart, "session": flask.session}
+    exec(block, names)
+    scopes.init_app(app)
+
+    @app.post("/login/<user>")
+    def login(user: str) -> str:
+        flask.session["_user_id"] = user
+        return "in"
+
+    @app.get("/")
+    def show() -> dict[str, t.Any]:
+        user = flask.session.get("_user_id")
+        return {"user": user, "cart": names["cart"]().lines}
+
+    one, two, three = app.test_client(), app.test_client(), app.test_client()
+    for client, user in [(one, "ann"), (two, "ann"), (three, "ben")]:
+        client.post("/cart/tea")
+        client.post(f"/login/{user}")
+        client.post("/cart/milk")
+    one.post("/password")
+
+    lines = ["tea", "milk"]
+    assert one.get("/").json == {"user": "ann", "cart": lines}
+    assert two.get("/").json == {"user": None, "cart": []}
+    assert three.get("/").json == {"user": "ben", "cart": lines}
+    with app.app_context():
+        store: t.Any = names["sessions"].store
+        mongo.client().drop_database(store.database().name)
     scopes.close(app)
 
 
