@@ -17,17 +17,10 @@ import signal
 import time
 import typing as t
 
-try:
+from .extras import brought_by
+
+with brought_by("celery", "celery", "flask_scopes.celery works with Celery"):
     from celery import Task  # type: ignore[import-untyped]  # pyright: ignore[reportMissingTypeStubs]  # it has none
-except ModuleNotFoundError as error:
-    if error.name != "celery":
-        raise
-    text = (
-        "flask_scopes.celery makes classes for Celery's tasks, and Celery is not"
-        " installed.\n\n"
-        "To fix it, run:  pip install 'Flask-Scopes[celery]'"
-    )
-    raise ImportError(text, name="celery") from None
 
 from . import process
 from .errors import StartError

@@ -8,16 +8,10 @@ from __future__ import annotations
 import collections.abc as c
 import typing as t
 
-try:
+from .extras import brought_by
+
+with brought_by("session", "msgspec", "@scopes.session works with msgspec"):
     import msgspec
-except ModuleNotFoundError as error:
-    if error.name != "msgspec":
-        raise
-    text = (
-        "@scopes.session works with msgspec, which is not installed.\n\n"
-        "To fix it, run:  pip install 'Flask-Scopes[session]'"
-    )
-    raise ImportError(text, name="msgspec") from None
 
 
 _PART: t.Final = "a part of it is of another type than annotated"

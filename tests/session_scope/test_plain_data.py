@@ -9,7 +9,6 @@ import decimal
 import enum
 import io
 import logging
-import subprocess
 import sys
 import threading
 import typing as t
@@ -565,20 +564,3 @@ def test_a_factory_that_fails_leaves_nothing(
         return "failed"
 
     assert "Set-Cookie" not in client.get("/?fail=1").headers
-
-
-def test_without_msgspec_only_this_scope_is_missing() -> None:
-    code = (
-        "import sys; sys.modules['msgspec'] = None\n"
-        "from flask_scopes import Scopes\n"
-        "scopes = Scopes()\n"
-        "scopes.request(lambda: 1); scopes.application(lambda: 1)\n"
-        "def cart() -> int: return 1\n"
-        "try: scopes.session(cart)\n"
-        "except ImportError as error: print(error)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-
-    assert "pip install 'Flask-Scopes[session]'" in done.stdout

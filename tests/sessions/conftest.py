@@ -6,10 +6,9 @@ import pathlib
 import secrets
 
 import pytest
-import sqlalchemy as sa
 
-from ..sql.postgres import binaries
-from ..sql.postgres import postgres
+from ..sql.conftest import new_database as new_database
+from ..sql.conftest import postgres_server as postgres_server
 from . import redis_server
 from .site import Clock
 from .site import Home
@@ -25,16 +24,6 @@ def sessions_redis(tmp_path_factory: pytest.TempPathFactory) -> c.Iterator[str]:
         pytest.skip("Redis is not installed")
     with redis_server.running(tmp_path_factory.mktemp("redis")) as server:
         yield server.url
-
-
-@pytest.fixture(scope="session")
-def sessions_postgres() -> c.Iterator[str]:
-    """A real PostgreSQL, for all tests that want one."""
-    programs = binaries()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed")
-    with postgres(programs) as url:
-        yield url
 
 
 @pytest.fixture
@@ -56,13 +45,7 @@ def new_home(
                 return Home(kind, request.getfixturevalue("sessions_redis"))
             if kind == "sqlite":
                 return Home(kind, f"sqlite:///{tmp_path}/{name}.db?timeout=10")
-            server = request.getfixturevalue("sessions_postgres")
-            engine = sa.create_engine(f"{server}/postgres")
-            with engine.connect() as connection:
-                connection.execution_options(isolation_level="AUTOCOMMIT")
-                connection.exec_driver_sql(f"CREATE DATABASE {name}")
-            engine.dispose()
-            return Home(kind, f"{server}/{name}")
+            return Home(kind, request.getfixturevalue("new_database")())
 
         yield make
 

@@ -316,18 +316,3 @@ def test_only_engines_can_be_handed_in() -> None:
     engine: t.Any = "sqlite://"
     with pytest.raises(SetupError, match="create_engine"):
         SQL(Scopes(), engine=engine)
-
-
-def test_without_sqlalchemy_it_says_what_to_install() -> None:
-    code = (
-        "import sys; sys.modules['sqlalchemy'] = None; import flask_scopes.sqlalchemy"
-    )
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "pip install 'Flask-Scopes[sqlalchemy]'" in done.stderr
-
-
-def test_the_core_does_without_it() -> None:
-    code = "import flask_scopes, sys; assert 'sqlalchemy' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,16 +8,10 @@
 
 from __future__ import annotations
 
-try:
+from ..extras import brought_by
+
+with brought_by("mongo", "pymongo", "flask_scopes.mongo works with PyMongo"):
     import pymongo as pymongo
-except ModuleNotFoundError as error:
-    if error.name != "pymongo":
-        raise
-    text = (
-        "flask_scopes.mongo works with PyMongo, which is not installed.\n\n"
-        "To fix it, run:  pip install 'Flask-Scopes[mongo]'"
-    )
-    raise ImportError(text, name="pymongo") from None
 
 from .clients import Document
 from .extension import Mongo

@@ -13,16 +13,10 @@ import typing as t
 
 import flask
 
-try:
+from ..extras import brought_by
+
+with brought_by("redis", "redis", "flask_scopes.sessions.redis works with redis-py"):
     import redis
-except ModuleNotFoundError as error:
-    if error.name != "redis":
-        raise
-    text = (
-        "flask_scopes.sessions.redis works with redis-py, which is not installed.\n\n"
-        "To fix it, run:  pip install 'Flask-Scopes[redis]'"
-    )
-    raise ImportError(text, name="redis") from None
 
 import redis.exceptions
 from redis.backoff import NoBackoff

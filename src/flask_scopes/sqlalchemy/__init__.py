@@ -8,16 +8,12 @@
 
 from __future__ import annotations
 
-try:
+from ..extras import brought_by
+
+with brought_by(
+    "sqlalchemy", "sqlalchemy", "flask_scopes.sqlalchemy works with SQLAlchemy"
+):
     import sqlalchemy as sqlalchemy
-except ModuleNotFoundError as error:
-    if error.name != "sqlalchemy":
-        raise
-    text = (
-        "flask_scopes.sqlalchemy works with SQLAlchemy, which is not installed.\n\n"
-        "To fix it, run:  pip install 'Flask-Scopes[sqlalchemy]'"
-    )
-    raise ImportError(text, name="sqlalchemy") from None
 
 from .extension import SQL
 from .messages import CommitRefused
