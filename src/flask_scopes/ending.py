@@ -128,12 +128,8 @@ def finish(
     lives_on = body.lives_on(unit, response, app.extensions["scopes"])
     try:
         _finish(app, unit, error, lives_on)
-    except ScopesError as refused:
+    except Exception as refused:
         refuse(app, request, refused)
-        raise
-    except Exception:
-        # What cannot be written would fail the page that says so as well.
-        _drop_session(app, request)
         raise
     finally:
         # It refers to the request, which refers to the unit.
@@ -144,15 +140,13 @@ def finish(
         body.follow(app, request, unit, response)
 
 
-def refuse(app: Flask, request: contexts.Context, error: ScopesError) -> None:
-    """*request* fails at its very end, because of *error*. Its handlers hear of that,
-    though Flask no longer looks for any; and nothing of it is in the session.
+def refuse(app: Flask, request: contexts.Context, error: Exception) -> None:
+    """*request* fails at its very end, because of *error*. If that is one of ours, its
+    handlers hear of it, though Flask no longer looks for any. And nothing of the
+    request is in the session: the page that says so is saved with that.
     """
-    request.scopes_refused = error
-    _drop_session(app, request)
-
-
-def _drop_session(app: Flask, request: contexts.Context) -> None:
+    if isinstance(error, ScopesError):
+        request.scopes_refused = error
     request.scopes_failed = True
     restore_session(app, request)
 

@@ -59,12 +59,7 @@ def find(recipe: Recipe, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> t
                 asking.uses[recipe] = None
             return recipe.value
     if recipe.scope is _APPLICATION:
-        shared = home.store()
-        if not hasattr(context, "scopes_lease"):
-            # Before it is looked for; see renewal.py.
-            context.scopes_lease = shared.lease
-        if shared.retired:
-            renewal.sweep(shared)
+        shared = _leased(home, context)
         found = _get(shared, context, recipe, args, kwargs, asking)
         if asking is None:
             context.scopes_application = shared.objects
@@ -77,6 +72,16 @@ def find(recipe: Recipe, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> t
     if asking is None and getattr(context, "scopes_here", None) is unit:
         contexts.attach(context, unit)
     return found
+
+
+def _leased(home: Application, context: contexts.Context) -> ApplicationStore:
+    shared = home.store()
+    if not hasattr(context, "scopes_lease"):
+        # Before it is looked for; see renewal.py.
+        context.scopes_lease = shared.lease
+    if shared.retired:
+        renewal.sweep(shared)
+    return shared
 
 
 def _unit_for(recipe: Recipe, context: contexts.Context, home: Application) -> Unit:

@@ -137,8 +137,8 @@ class Site:
             session["slow"] = "was here"
             return str(before)
 
-        @app.post("/look")
-        def look() -> str:
+        @app.post("/peek")
+        def peek() -> str:
             before = session.get("a")
             self.wait()
             return str(before)

@@ -214,7 +214,7 @@ def test_a_request_that_began_before_the_login_changes_nothing_after_it(
 
     with (
         site.held(slow, path="/slow") as answers,
-        site.held(touching, path="/look") as others,
+        site.held(touching, path="/peek") as others,
     ):
         # It is time to note that the session was used.
         clock.pass_by(61 * SECOND)
