@@ -130,6 +130,15 @@ def not_json(open_site: OpenSite) -> object:
 
 
 @case
+def bad_name(open_site: OpenSite) -> object:
+    def view() -> str:
+        flask.session["wishes of " + "ann " * 70] = []
+        return "wished"
+
+    return fail(open_site(), view)
+
+
+@case
 def not_here(open_site: OpenSite) -> object:
     site = open_site()
     with site.app.app_context():

@@ -9,6 +9,7 @@ import pytest
 
 from ..sql.conftest import new_database as new_database
 from ..sql.conftest import postgres_server as postgres_server
+from . import mariadb_server
 from . import redis_server
 from .site import Clock
 from .site import Home
@@ -24,6 +25,15 @@ def sessions_redis(tmp_path_factory: pytest.TempPathFactory) -> c.Iterator[str]:
         pytest.skip("Redis is not installed")
     with redis_server.running(tmp_path_factory.mktemp("redis")) as server:
         yield server.url
+
+
+@pytest.fixture(scope="session")
+def sessions_mariadb(tmp_path_factory: pytest.TempPathFactory) -> c.Iterator[str]:
+    """A real MariaDB, for all tests that want one."""
+    if mariadb_server.PROGRAM is None or mariadb_server.INSTALL is None:
+        pytest.skip("MariaDB is not installed")
+    with mariadb_server.running(tmp_path_factory.mktemp("mariadb")) as address:
+        yield address
 
 
 @pytest.fixture
@@ -45,6 +55,9 @@ def new_home(
                 return Home(kind, request.getfixturevalue("sessions_redis"))
             if kind == "sqlite":
                 return Home(kind, f"sqlite:///{tmp_path}/{name}.db?timeout=10")
+            if kind == "mariadb":
+                server = request.getfixturevalue("sessions_mariadb")
+                return Home(kind, mariadb_server.new_database(server, name))
             return Home(kind, request.getfixturevalue("new_database")())
 
         yield make

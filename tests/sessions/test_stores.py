@@ -21,7 +21,7 @@ from flask_scopes.sessions.sql import SQLStore
 from .site import KINDS
 from .site import Site
 
-pytestmark = pytest.mark.parametrize("home", KINDS, indirect=True)
+pytestmark = pytest.mark.parametrize("home", [*KINDS, "mariadb"], indirect=True)
 
 ID = "a" * 22
 OTHER = "b" * 22
@@ -49,6 +49,7 @@ def head(session_id: str = ID, **fields: t.Any) -> Head:
 def test_what_is_added_is_found_as_it_was(store: Store) -> None:
     added = head(agent="Firefox \N{SNOWMAN}", address="::1", old_until=0.1)
     texts = {"a": '"\\u2603"', "": "1", "b:c.$d": '{"e": "f"}', "\N{SNOWMAN}": "[]"}
+    texts |= {"A": "2", "\N{LATIN SMALL LETTER A WITH ACUTE}": "3"}
 
     store.add(added, texts)
     stored = store.load(ID)
@@ -186,7 +187,7 @@ def test_those_of_a_user(store: Store) -> None:
 
     assert sorted(store.of("ann"), key=lambda each: each.id) == known[:2]
     assert store.of("ben") == known[2:3]
-    assert store.of("an") == store.of("*") == store.of("") == []
+    assert store.of("an") == store.of("*") == store.of("") == store.of("Ann") == []
 
 
 def test_what_is_over_goes(store: Store, site: Site) -> None:

@@ -96,6 +96,16 @@ def not_json(name: str, value: object, reason: Exception) -> ScopesError:
     )
 
 
+def bad_name(name: object, longest: int) -> SessionValueError:
+    return SessionValueError(
+        f"session[{_shortened(repr(name))}] cannot be set: a name is text of at most"
+        f" {longest} characters.\n\n"
+        f"Set at {caller()}.\n\n"
+        "To fix it, keep a dictionary under a short name. (The arguments of a session"
+        " object are in its name.)"
+    )
+
+
 def not_here(what: str) -> OutsideScopeError:
     return OutsideScopeError(
         f"sessions.{what} is about the session of a visitor, and there is none of these"
@@ -107,8 +117,8 @@ def not_here(what: str) -> OutsideScopeError:
 
 def unknown_dialect(name: str) -> SetupError:
     return SetupError(
-        f"SQLStore does not know how to write to {name!r}: it knows SQLite, PostgreSQL,"
-        " MySQL and MariaDB.\n\n"
+        f"SQLStore does not know how to write to {name!r}: it knows SQLite,"
+        " PostgreSQL and MariaDB.\n\n"
         f"Called from {caller()}.\n\n"
         "To fix it, keep the sessions in one of these: SQLStore(sql, bind=...)"
     )
@@ -128,6 +138,10 @@ def bad_option(what: str) -> SetupError:
         f"Called from {caller()}.\n\n"
         "To fix it, see its parameters:  help(ServerSessions)"
     )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:36]} ..."
 
 
 def _request() -> str:

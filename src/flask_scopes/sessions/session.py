@@ -26,6 +26,9 @@ pass_through("collections")
 # As Flask's cookies have it: tuples, bytes, dates and others come back as they are.
 _json = TaggedJSONSerializer()
 
+# In characters.
+_LONGEST_NAME: t.Final = 255
+
 
 class Found(t.NamedTuple):
     """What there was of a session, as the one who came with *token* may see it."""
@@ -151,6 +154,9 @@ class ServerSession(SessionMixin):
 
     def __setitem__(self, name: str, value: t.Any) -> None:
         self._look()
+        # Here, where there is a line to name. A database takes no longer one.
+        if not isinstance(t.cast("object", name), str) or len(name) > _LONGEST_NAME:
+            raise messages.bad_name(name, _LONGEST_NAME)
         self._values[name] = value
         self._names[name] = None
 

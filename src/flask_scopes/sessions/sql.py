@@ -32,8 +32,8 @@ if t.TYPE_CHECKING:
 
 
 class SQLStore:
-    """Sessions in SQLite, PostgreSQL, MySQL or MariaDB; connects when it is first
-    asked. What is over is removed by ``flask scopes sessions purge``.
+    """Sessions in SQLite, PostgreSQL or MariaDB; connects when it is first asked.
+    What is over is removed by ``flask scopes sessions purge``.
 
     :param sql: the databases of the project.
     :param bind: which of them.
@@ -203,6 +203,14 @@ class _Outdated(Exception):
     """A value is no longer what it was; what was written before it is taken back."""
 
 
+# Or MariaDB takes "Ann" for "ann", and refuses what is not in its own alphabet.
+_EXACT: t.Final[dict[str, t.Any]] = {
+    f"{name}_{option}": value
+    for name in ("mysql", "mariadb")
+    for option, value in {"charset": "utf8mb4", "collate": "utf8mb4_bin"}.items()
+}
+
+
 def _heads_in(metadata: sa.MetaData) -> sa.Table:
     text, moment = sa.String(300), sa.Double[float]()
     return sa.Table(
@@ -220,6 +228,7 @@ def _heads_in(metadata: sa.MetaData) -> sa.Table:
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("old_digest", sa.String(64), nullable=False),
         sa.Column("old_until", moment, nullable=False),
+        **_EXACT,
     )
 
 
@@ -234,6 +243,7 @@ def _values_in(metadata: sa.MetaData) -> sa.Table:
         sa.Column("name", sa.String(255), primary_key=True),
         sa.Column("text", long, nullable=False),
         sa.Column("written_in", sa.Integer, nullable=False),
+        **_EXACT,
     )
 
 
