@@ -126,7 +126,7 @@ class ServerSessions:
         with reaching(self.store):
             heads = self.store.of(str(user))
         now, current = clock.now(), self._current_id()
-        alive = [head for head in heads if head.expires > now and not head.is_ending]
+        alive = [head for head in heads if head.expires > now]
         alive.sort(key=lambda head: (head.seen, head.created), reverse=True)
         return [_device(head, current) for head in alive]
 
