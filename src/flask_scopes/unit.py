@@ -164,10 +164,10 @@ class Unit(Committing):
 
     def forget_session(self) -> None:
         """Let calls no longer find what it has of the session: that was restored."""
-        for held in list(self.held.values()):
+        while self.held:
+            _, held = self.held.popitem()
             self.hide(held.build)
             self.remove(held.build)
-        self.held.clear()
 
     def end(self, error: BaseException | None) -> None:
         """Finish: commit, or roll back if there is an *error*.

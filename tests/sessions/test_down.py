@@ -83,6 +83,22 @@ def test_a_visitor_with_a_session_is_refused_or_reads_on(
     assert browser.get("/").json == {}  # This Redis has kept nothing.
 
 
+def test_what_is_in_hand_is_not_written_when_the_store_is_back(
+    server: RedisServer,
+) -> None:
+    """It may be old."""
+    with opened(Home("redis", server.url), when_down="read-only") as site:
+        browser = site.client()
+        browser.post("/login/ann")
+        browser.get("/")
+        server.stop()
+
+        with site.held(browser, path="/slow") as answers:
+            server.start()
+
+        assert answers[0].status_code == 503
+
+
 def test_a_visitor_whom_this_process_has_not_seen_is_refused(
     site: Site, server: RedisServer, clock: Clock
 ) -> None:

@@ -45,6 +45,22 @@ def test_where_somebody_is_signed_in(site: Site, clock: Clock) -> None:
     assert found[0].id == site.cookie(laptop).partition(".")[0]
 
 
+@every_store
+def test_what_a_browser_says_of_itself_fits_in(site: Site) -> None:
+    agent = "\x00Phone\x1b[31m\t\xa01" + "." * 2000
+    from_there = {"HTTP_USER_AGENT": agent, "REMOTE_ADDR": "::1\x00" + "%" * 2000}
+
+    browser = site.client()
+    assert browser.post("/login/ann", environ_overrides=from_there).status_code == 200
+
+    with site.app.app_context():
+        (device,) = site.sessions.of("ann")
+    assert device.agent.startswith("Phone[31m1...")
+    assert device.agent.isprintable()
+    assert len(device.agent) <= 300
+    assert device.address.startswith("::1%%%")
+
+
 @one_store
 def test_the_one_that_asks_is_known(site: Site) -> None:
     @site.app.get("/devices")
