@@ -102,6 +102,8 @@ def test_it_is_a_mapping(site: Site) -> None:
         with pytest.raises(KeyError):
             del session["a"]
         assert session.setdefault("c", []) is session["c"]
+        assert session.copy() == {"b": "2", "c": []}  # type: ignore[attr-defined]  # as Flask's own has it
+        assert session | {"b": "3"} == {"b": "3", "c": []}  # type: ignore[operator]  # the same
         assert not session.new
         assert "looked" not in repr(session)
         return "fine"

@@ -279,6 +279,60 @@ def test_a_session_is_emptied_and_begun_in_one_request(site: Site) -> None:
     assert list(browser.get("/").json or {}) == ["_flashes"]
 
 
+@every_store
+def test_the_same_user_who_signs_in_again_has_another(site: Site) -> None:
+    @site.app.post("/again")
+    def again() -> str:
+        flask.session.clear()
+        flask.session["_user_id"] = "ann"
+        return "in"
+
+    browser = site.client()
+    browser.post("/login/ann")
+    browser.post("/set?a=1")
+    before = site.cookie(browser)
+
+    browser.post("/again")
+
+    assert site.cookie(browser).partition(".")[0] != before.partition(".")[0]
+    assert site.client(before).get("/").json == {}
+    assert browser.get("/").json == {"_user_id": "ann"}
+    with site.app.app_context():
+        assert len(site.sessions.of("ann")) == 1
+
+
+@every_store
+@pytest.mark.parametrize("user", ["ann", "ben"])
+def test_one_that_ends_its_own_and_signs_in_again(site: Site, user: str) -> None:
+    seen: list[object] = []
+
+    @site.app.post("/reset")
+    def reset() -> str:
+        site.sessions.revoke_all("ann")
+        seen.append(dict(flask.session))
+        flask.session["_user_id"] = user
+        seen.append(site.sessions.current)
+        flask.abort(409) if flask.request.args else None
+        return "reset"
+
+    browser, other = site.client(), site.client()
+    for each in (browser, other):
+        each.post("/login/ann")
+    browser.post("/set?a=1")
+    before = site.cookie(browser)
+
+    assert browser.post("/reset").status_code == 200
+
+    assert seen == [{}, None]
+    assert site.cookie(browser).partition(".")[0] != before.partition(".")[0]
+    assert browser.get("/").json == {"_user_id": user}
+    assert site.client(before).get("/").json == other.get("/").json == {}
+    # If it fails, nobody is signed in, and what has ended stays so.
+    other.post("/login/ann")
+    assert other.post("/reset?fail=1").status_code == 409
+    assert other.get("/").json == {}
+
+
 class User(flask_login.UserMixin):  # type: ignore[misc]  # the same
     def __init__(self, name: str) -> None:
         self.id = name

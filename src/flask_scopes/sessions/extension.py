@@ -132,8 +132,10 @@ class ServerSessions:
 
     def revoke(self, session_id: str) -> bool:
         """End a session at once, whatever becomes of this request. No request that is
-        on its way brings it back. Whose it is has been seen to by the caller.
+        on its way brings it back. If it is this visitor's own, it is empty from now on,
+        and what is put there is another one.
 
+        :param session_id: whose it is has been seen to by the caller.
         :return: whether it was there.
         :raises SessionStoreError: the store is away.
         """
@@ -169,7 +171,7 @@ class ServerSessions:
             for each in session_ids:
                 self._in_hand().drop(each)
         if current in session_ids:
-            self._session("revoke()").is_revoked = True
+            self._session("revoke()").end()
         return count
 
     def _current_id(self) -> str | None:

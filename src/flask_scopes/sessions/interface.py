@@ -161,7 +161,7 @@ class ServerInterface(SessionInterface):
         if plan is None:
             return
         if plan.forget:
-            if found is not None:
+            if found is not None or session.is_revoked:
                 response.vary.add("Cookie")
                 response.delete_cookie(name, **self._flags(app))
             return

@@ -79,15 +79,17 @@ def plan_of(session: ServerSession, policy: Policy, visit: Visit) -> Plan:
     if not session.is_loaded:
         return Plan()
     found = session.found
-    if session.is_revoked:
-        return Plan(forget=True)
     if found is None:
-        return _new(session, policy, visit)
+        plan = _new(session, policy, visit)
+        plan.forget = session.is_revoked and plan.add is None
+        return plan
     changes = session.changes()
     if not session and not found.head.is_ending:
         return Plan(remove=found.head.id, forget=True)
     before, after = session.before(policy.user_key), session.get(policy.user_key)
-    if before != after:
+    # Whoever signs out and in again is somebody else for a moment.
+    again = before is not None and session.was_dropped(policy.user_key)
+    if before != after or again:
         plan = _new(session, policy, visit)
         if before is None:
             plan.replace = _replaced(found.head, visit.now + policy.grace)

@@ -62,6 +62,8 @@ class ServerSession(SessionMixin):
         """What was read or set so far. What is read may have changed since."""
         self._names: dict[str, None] = {}
         """Of all that is there, in order."""
+        self._dropped: set[str] = set()
+        """What was taken out, also if there is something in its place now."""
         self.rotates = False
         """Whether it is to get a new secret, whatever has changed."""
         self.is_revoked = False
@@ -75,8 +77,14 @@ class ServerSession(SessionMixin):
         """
         if not self.is_loaded:
             return ServerSession(self._load)
-        found = None if self.is_revoked else self._found
+        found = self._found
         return ServerSession(lambda: found)
+
+    def end(self) -> None:
+        """It was revoked: nothing is in it any more, and what comes is another one."""
+        self.clear()
+        self._found = None
+        self.is_revoked = True
 
     @property
     def found(self) -> Found | None:
@@ -110,6 +118,10 @@ class ServerSession(SessionMixin):
     def modified(self, value: bool) -> None:
         # Nobody need say so: what was read is compared.
         self.accessed = True
+
+    def was_dropped(self, name: str) -> bool:
+        """Whether *name* was taken out in this request."""
+        return name in self._dropped
 
     def before(self, name: str) -> t.Any:
         """What *name* was before this request; None if it was not there."""
@@ -164,6 +176,7 @@ class ServerSession(SessionMixin):
         self._look()
         del self._names[name]
         self._values.pop(name, None)
+        self._dropped.add(name)
 
     def __iter__(self) -> c.Iterator[str]:
         self._look()
@@ -176,6 +189,14 @@ class ServerSession(SessionMixin):
     def __contains__(self, name: object) -> bool:
         self._look()
         return name in self._names
+
+    # Flask's own is a dict. One of those would look empty to whoever reads it in C, as
+    # `json.dumps` does, before it was asked for; so these are what is missing.
+    def copy(self) -> dict[str, t.Any]:
+        return dict(self)
+
+    def __or__(self, other: c.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        return {**self, **other}
 
     def _look(self) -> None:
         self.accessed = True
