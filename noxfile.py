@@ -47,10 +47,15 @@ def tests(session: nox.Session, flask: str) -> None:
     names = ["embedded", "process", "deploying", "celery", "greenlets"]
     others = [*[f"tests/test_{name}.py" for name in names], "tests/servers"]
     others += ["tests/mongo"]
-    others += ["tests/sql/test_ledger_served.py" if is_oldest else "tests/sql"]
+    # Once, with the oldest of all.
+    others += (
+        ["tests/sql/test_ledger_served.py"]
+        if is_oldest
+        else ["tests/sql", "tests/sessions"]
+    )
     core = ["tests", *[f"--ignore={each}" for each in others]] if flask else []
     if flask and session.python != OLDEST:
         # What a database does there, the oldest Python has shown.
         core += ["--ignore=tests/test_soak.py", "-m", "not mongo"]
-    at_once = ["--numprocesses=2", "--dist=loadfile"]
+    at_once = ["--numprocesses=3", "--dist=loadfile"]
     session.run("pytest", *core, *(session.posargs or ["--quiet", *at_once]))

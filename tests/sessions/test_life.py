@@ -146,6 +146,36 @@ def test_the_flags_of_the_cookie(site: Site) -> None:
 
 
 @one_store
+@pytest.mark.parametrize(
+    ("scheme", "config", "warnings"),
+    [
+        ("http", {}, 1),
+        ("https", {}, 0),
+        ("http", {"DEBUG": True}, 0),
+        ("http", {"TESTING": True}, 0),
+        ("http", {"SCOPES_SESSION_SECURE": False}, 0),
+    ],
+)
+def test_a_cookie_that_a_browser_will_not_take_is_said_once(
+    site: Site,
+    caplog: pytest.LogCaptureFixture,
+    scheme: str,
+    config: dict[str, t.Any],
+    warnings: int,
+) -> None:
+    site.app.config.update(config)
+
+    for _ in range(2):
+        site.client().post("/set?a=1", base_url=f"{scheme}://shop.example")
+
+    told = [each.message for each in caplog.records if each.levelname == "WARNING"]
+    assert len(told) == warnings
+    for text in told:
+        assert "Found at the end of POST /set" in text
+        assert "SCOPES_SESSION_SECURE = False" in text
+
+
+@one_store
 def test_in_debug_mode_it_goes_over_plain_http(site: Site) -> None:
     site.app.debug = True
 

@@ -14,6 +14,7 @@ from flask.sessions import SessionInterface
 
 from .. import contexts
 from . import clock
+from . import messages
 from . import saving
 from .finding import find
 from .plan import Visit
@@ -48,6 +49,7 @@ class ServerInterface(SessionInterface):
         self.store = store
         self.policy = policy
         self._in_hand = in_hand
+        self._has_warned = False
 
     def _hand(self) -> InHand | None:
         hand: InHand | None = self._in_hand() if self.policy.reads_on else None
@@ -174,8 +176,19 @@ class ServerInterface(SessionInterface):
         expires = None
         if session.permanent and head is not None:
             expires = clock.date_of(head.limit)
+        self._warn_of_http(app)
         response.vary.add("Cookie")
         response.set_cookie(name, str(token), expires=expires, **self._flags(app))
+
+    def _warn_of_http(self, app: Flask) -> None:
+        """Say so, once, if a browser will not take a cookie."""
+        # As far as Flask knows. (A test client takes it.)
+        plain = flask.has_request_context() and not flask.request.is_secure
+        if self._has_warned or app.testing or not plain:
+            return
+        if self.get_cookie_secure(app):
+            self._has_warned = True
+            app.logger.warning("%s", messages.not_secure())
 
 
 def _keys(app: Flask) -> list[Key]:

@@ -106,6 +106,16 @@ def bad_name(name: object, longest: int) -> SessionValueError:
     )
 
 
+def not_secure() -> str:
+    return (
+        "The cookie of the session is for HTTPS only, and a request has come over HTTP:"
+        " a browser drops it,\nand its next request is a stranger's.\n\n"
+        f"Found at the end of {_request()}. This is said once.\n\n"
+        "To fix it, behind a proxy that speaks HTTPS, let Flask know: ProxyFix of"
+        " Werkzeug. To serve plain HTTP,\nset SCOPES_SESSION_SECURE = False."
+    )
+
+
 def not_here(what: str) -> OutsideScopeError:
     return OutsideScopeError(
         f"sessions.{what} is about the session of a visitor, and there is none of these"
