@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import typing as t
+import collections.abc as c
 
 import click
 from flask.cli import AppGroup
 
-if t.TYPE_CHECKING:
-    from .extension import ServerSessions
 
+def command_for(purge_now: c.Callable[[], int]) -> click.Group:
+    """The commands about sessions.
 
-def command_for(sessions: ServerSessions) -> click.Group:
-    """The commands about *sessions*."""
+    :param purge_now: removes those that are over, and says how many there were.
+    """
     group = AppGroup("sessions", help="Look after the sessions on the server.")
 
     @group.command("purge")
@@ -21,7 +21,7 @@ def command_for(sessions: ServerSessions) -> click.Group:
 
         MongoDB and Redis do that by themselves. For SQL, run it once a day.
         """
-        count = sessions.purge()
+        count = purge_now()
         click.echo(f"Removed {count} {'session' if count == 1 else 'sessions'}.")
 
     return group

@@ -95,7 +95,7 @@ class ServerSessions:
         proxy.watch(app)
         home: Application = app.extensions["scopes"]
         home.answers.append(messages.page_for)
-        commands.group(app).add_command(command_for(self))
+        commands.group(app).add_command(command_for(self.purge))
 
     @property
     def current(self) -> str | None:

@@ -17,46 +17,18 @@ import logging
 import typing as t
 
 from . import messages
-from .records import Change
 from .records import Head
+from .session import Plan
 from .tokens import new_token
 
 if t.TYPE_CHECKING:
     from .policy import Policy
+    from .records import Change
     from .session import Found
     from .session import ServerSession
     from .tokens import Key
-    from .tokens import Token
 
 _log = logging.getLogger("flask_scopes")
-
-
-@dataclasses.dataclass(slots=True)
-class Plan:
-    """What is to be done, in this order."""
-
-    add: Head | None = None
-    """A session that is new, with ``texts``."""
-    texts: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
-    renew: dict[str, t.Any] = dataclasses.field(default_factory=dict[str, t.Any])
-    """Fields of the head, if the session gets another secret."""
-    changes: dict[str, Change] = dataclasses.field(default_factory=dict[str, Change])
-    generation: int = 0
-    """With which the changes are written."""
-    remove: str = ""
-    """A session that is over."""
-    replace: dict[str, t.Any] = dataclasses.field(default_factory=dict[str, t.Any])
-    """Fields of the head of a session that can still be read for a moment."""
-    token: Token | None = None
-    """What the cookie is to say from now on."""
-    forget: bool = False
-    """Whether there is to be no cookie any more."""
-    is_written: bool = False
-    """Whether all but the ending of others is done already."""
-
-    @property
-    def changes_anything(self) -> bool:
-        return bool(self.add or self.renew or self.changes or self.remove)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

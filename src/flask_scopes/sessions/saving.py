@@ -16,10 +16,10 @@ from ..unit_messages import refused
 from . import messages
 
 if t.TYPE_CHECKING:
-    from .plan import Plan
     from .policy import Policy
     from .records import Store
     from .session import Found
+    from .session import Plan
     from .session import ServerSession
 
 

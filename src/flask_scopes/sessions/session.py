@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as c
+import dataclasses
 import threading
 import typing as t
 
@@ -15,7 +16,6 @@ from . import messages
 from .records import Change
 
 if t.TYPE_CHECKING:
-    from .plan import Plan
     from .records import Head
     from .tokens import Token
 
@@ -42,6 +42,34 @@ class Found(t.NamedTuple):
     """Whether it is from our memory, as the store is away."""
     has_old_key: bool = False
     """Whether its secret was hashed with a key from SECRET_KEY_FALLBACKS."""
+
+
+@dataclasses.dataclass(slots=True)
+class Plan:
+    """What is to be done, in this order."""
+
+    add: Head | None = None
+    """A session that is new, with ``texts``."""
+    texts: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
+    renew: dict[str, t.Any] = dataclasses.field(default_factory=dict[str, t.Any])
+    """Fields of the head, if the session gets another secret."""
+    changes: dict[str, Change] = dataclasses.field(default_factory=dict[str, Change])
+    generation: int = 0
+    """With which the changes are written."""
+    remove: str = ""
+    """A session that is over."""
+    replace: dict[str, t.Any] = dataclasses.field(default_factory=dict[str, t.Any])
+    """Fields of the head of a session that can still be read for a moment."""
+    token: Token | None = None
+    """What the cookie is to say from now on."""
+    forget: bool = False
+    """Whether there is to be no cookie any more."""
+    is_written: bool = False
+    """Whether all but the ending of others is done already."""
+
+    @property
+    def changes_anything(self) -> bool:
+        return bool(self.add or self.renew or self.changes or self.remove)
 
 
 class ServerSession(SessionMixin):
