@@ -44,18 +44,26 @@ def tests(session: nox.Session, flask: str) -> None:
     is_oldest = (session.python, flask) == (OLDEST, FLASKS[0])
     if is_oldest:
         session.install(OLDEST_SQLALCHEMY)
-    names = ["embedded", "process", "deploying", "celery", "greenlets"]
-    others = [*[f"tests/test_{name}.py" for name in names], "tests/servers"]
-    others += ["tests/mongo"]
-    # Once, with the oldest of all.
-    others += (
-        ["tests/sql/test_ledger_served.py"]
-        if is_oldest
-        else ["tests/sql", "tests/sessions"]
-    )
-    core = ["tests", *[f"--ignore={each}" for each in others]] if flask else []
-    if flask and session.python != OLDEST:
-        # What a database does there, the oldest Python has shown.
-        core += ["--ignore=tests/test_soak.py", "-m", "not mongo"]
+    options = ["tests", *without(*kept_out(is_oldest))] if flask else []
+    if flask and not is_oldest:
+        # What a database does there, the oldest of all has shown.
+        options += ["-m", "not mongo"]
+    if not is_oldest and (session.python, flask) != (LATEST, NEWEST):
+        # It takes long, and these two have shown it.
+        options += without("test_soak.py")
     at_once = ["--numprocesses=3", "--dist=loadfile"]
-    session.run("pytest", *core, *(session.posargs or ["--quiet", *at_once]))
+    session.run("pytest", *options, *(session.posargs or ["--quiet", *at_once]))
+
+
+def kept_out(is_oldest: bool) -> list[str]:
+    """What does not depend on the version of Flask."""
+    processes = ["embedded", "process", "deploying", "celery", "greenlets"]
+    names = [*[f"test_{each}.py" for each in processes], "servers", "mongo"]
+    if is_oldest:
+        return [*names, "sql/test_ledger_served.py"]
+    # Other versions of SQLAlchemy are tested with the newest Flask.
+    return [*names, "sql", "sessions"]
+
+
+def without(*names: str) -> list[str]:
+    return [f"--ignore=tests/{each}" for each in names]
