@@ -133,7 +133,7 @@ def test_a_conflict_is_found_while_all_can_be_rolled_back(open_site: OpenSite) -
     with site.held(browser, path="/work/list") as answers:
         twin.post("/append/list")
 
-    assert answers[0].status_code == 500
+    assert answers[0].status_code == 409
     assert ends == ["SessionConflict"]
 
 

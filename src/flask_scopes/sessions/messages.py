@@ -6,6 +6,7 @@ Each text has the four parts that ``flask_scopes.messages`` tells of.
 from __future__ import annotations
 
 import flask
+from werkzeug.exceptions import Conflict
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import ServiceUnavailable
 
@@ -28,7 +29,8 @@ class SessionStoreError(ScopesError):
 
 class SessionConflict(ScopesError):
     """Raised when a session is saved: another request has changed the same of it
-    meanwhile. ``@scopes.retry`` takes it for a conflict that may pass.
+    meanwhile. ``@scopes.retry`` takes it for a conflict that may pass. If nobody
+    handles it, the answer is a 409.
     """
 
     # For `transient.py`.
@@ -39,6 +41,8 @@ def page_for(error: Exception) -> HTTPException | None:
     """What to answer with for *error*; None if it is of another kind."""
     if isinstance(error, SessionStoreError):
         return ServiceUnavailable(retry_after=_RETRY_AFTER)
+    if isinstance(error, SessionConflict):
+        return Conflict()
     return None
 
 
