@@ -7,11 +7,15 @@ import sys
 
 import pytest
 
-EXTRAS = {
-    "celery": ("celery", "import flask_scopes.celery"),
-    "mongo": ("pymongo", "import flask_scopes.mongo"),
-    "redis": ("redis", "import flask_scopes.sessions.redis"),
-    "session": (
+CASES = [
+    ("celery", "celery", "import flask_scopes.celery"),
+    ("mongo", "pymongo", "import flask_scopes.mongo"),
+    ("mongo", "pymongo", "import flask_scopes.sessions.mongo"),
+    ("redis", "redis", "import flask_scopes.sessions.redis"),
+    ("sqlalchemy", "sqlalchemy", "import flask_scopes.sqlalchemy"),
+    ("sqlalchemy", "sqlalchemy", "import flask_scopes.sessions.sql"),
+    (
+        "session",
         "msgspec",
         "from flask_scopes import Scopes\n"
         "def cart() -> int: return 1\n"
@@ -19,8 +23,8 @@ EXTRAS = {
         "scopes.request(cart), scopes.application(cart), print('so far')\n"
         "scopes.session(cart)",
     ),
-    "sqlalchemy": ("sqlalchemy", "import flask_scopes.sqlalchemy"),
-}
+]
+each_extra = pytest.mark.parametrize(("extra", "package", "code"), CASES)
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
@@ -28,10 +32,10 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("extra", EXTRAS)
-def test_without_its_library_it_says_what_to_install(extra: str) -> None:
-    package, code = EXTRAS[extra]
-
+@each_extra
+def test_without_its_library_it_says_what_to_install(
+    extra: str, package: str, code: str
+) -> None:
     done = run(f"import sys; sys.modules[{package!r}] = None\n{code}")
 
     assert done.returncode == 1
@@ -41,7 +45,7 @@ def test_without_its_library_it_says_what_to_install(extra: str) -> None:
     assert done.stdout == ("so far\n" if extra == "session" else "")
 
 
-@pytest.mark.parametrize("extra", EXTRAS)
+@each_extra
 def test_what_is_missing_within_its_library_is_no_matter_of_ours(extra: str) -> None:
     package, code = EXTRAS[extra]
     broken = (
@@ -59,7 +63,7 @@ def test_what_is_missing_within_its_library_is_no_matter_of_ours(extra: str) -> 
 
 
 def test_the_core_and_the_sessions_do_without() -> None:
-    packages = {package for package, _ in EXTRAS.values()} | {"bson"}
+    packages = {package for _, package, _ in CASES} | {"bson"}
 
     done = run(
         "import sys, flask_scopes, flask_scopes.sessions\n"

@@ -9,6 +9,7 @@ import flask
 
 from .errors import SetupError
 from .places import caller
+from .places import user_frame
 
 
 def is_by_name(value: object) -> t.TypeGuard[c.Mapping[str, t.Any]]:
@@ -25,6 +26,9 @@ def bad_config(name: str, what: str) -> SetupError:
     :param what: it should be.
     """
     where = f"at {caller()}" if flask.has_app_context() else "as a request began"
+    frame = user_frame()
+    if frame is not None and frame.f_globals.get("__name__") == "flask.app":
+        where = "as the session of a request was saved"
     return SetupError(
         f"{name} in the app's config is not what it should be.\n\n"
         f"Read {where}.\n\n"

@@ -167,9 +167,7 @@ def _page_for(
     app: Flask, request: contexts.Context, error: Exception
 ) -> HTTPException | None:
     """What to answer with for *error*, which no handler wants; None for Flask's 500."""
-    home: Application = app.extensions["scopes"]
-    found = (answer(error) for answer in home.answers)
-    page = next((each for each in found if each is not None), None)
+    page = _known_page(app, error)
     if page is not None:
         asked = request.request
         text = "Answered %s [%s] with %d"
@@ -177,9 +175,16 @@ def _page_for(
     return page
 
 
+def _known_page(app: Flask, error: Exception) -> HTTPException | None:
+    home: Application = app.extensions["scopes"]
+    found = (answer(error) for answer in home.answers)
+    return next((each for each in found if each is not None), None)
+
+
 def _wrap_unhandled_errors(app: Flask) -> None:
     """Offer a failed commit to its handlers: it comes up where Flask no longer
-    looks for any but those of a 500.
+    looks for any but those of a 500. So does a database that is away, if it is an
+    ``after_request`` function that asks.
     """
     call = _unbound(app, "handle_exception")
     reference = weakref.ref(app)
@@ -191,7 +196,7 @@ def _wrap_unhandled_errors(app: Flask) -> None:
         own = request is not None and ending.fail(app, request, error)
         if request is not None:
             replay.again(app, request, error)
-        if not own:
+        if not own and (request is None or _known_page(app, error) is None):
             return call(app, *args, **kwargs)
         try:
             answer = app.handle_user_exception(*args, **kwargs)

@@ -29,6 +29,7 @@ if t.TYPE_CHECKING:
 
     from .application import Application
     from .application_store import ApplicationStore
+    from .errors import OutsideScopeError
     from .store import Store
     from .unit import Unit
 
@@ -45,7 +46,7 @@ def find(recipe: Recipe, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> t
     """
     context = contexts.app_context.get(None)
     if context is None:
-        raise messages.outside(recipe)
+        raise _outside(recipe)
     home: Application | None = context.app.extensions.get("scopes")
     if home is None or recipe.owner not in home.members:
         raise messages.unknown_app(recipe, context.app.name)
@@ -72,6 +73,12 @@ def find(recipe: Recipe, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> t
     if asking is None and getattr(context, "scopes_here", None) is unit:
         contexts.attach(context, unit)
     return found
+
+
+def _outside(recipe: Recipe) -> OutsideScopeError:
+    if recipe.scope is Scope.SESSION:
+        return session_messages.no_visitor(recipe)
+    return messages.outside(recipe)
 
 
 def _leased(home: Application, context: contexts.Context) -> ApplicationStore:

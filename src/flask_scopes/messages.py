@@ -165,7 +165,10 @@ def closed(recipe: Described, *, ending: bool) -> ClosedError:
         cure = f"give late work a unit of its own:\n\n{own_unit(_call(recipe))}"
     elif recipe.scope is Scope.SESSION:
         what = "is kept in a visitor's session, and this request's session is saved"
-        cure = "use it before the response leaves, not in a stream."
+        cure = (
+            "use it before the response leaves: not in a stream, and not after a test"
+            " client's request."
+        )
     else:
         what = "lives for one request, and this request (or app context) has ended"
         cure = (

@@ -19,6 +19,7 @@ from .places import caller
 _KEPT = "a session keeps plain data"
 _OTHERWISE = (
     "To fix it, do one of:\n"
+    "  * make it plain data: a dataclass, an attrs class, a TypedDict, a list;\n"
     "  * @scopes.application, for what all may share: a client, a pool, a lock;\n"
     "  * @scopes.request, for what one request needs: a connection, an open file;\n"
     "  * keep what it can be made from: an id, a name, a path."

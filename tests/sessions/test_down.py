@@ -83,6 +83,48 @@ def test_a_visitor_with_a_session_is_refused_or_reads_on(
     assert browser.get("/").json == {}  # This Redis has kept nothing.
 
 
+@pytest.mark.parametrize("handled", [False, True])
+def test_what_looks_with_each_page_does_not_make_a_500_of_it(
+    server: RedisServer, handled: bool
+) -> None:
+    """As Flask-Login does, and a layout that says who is signed in."""
+    with opened(Home("redis", server.url)) as site:
+
+        @site.app.after_request
+        def look(response: flask.Response) -> flask.Response:
+            flask.session.get("_remember")
+            return response
+
+        def page(error: Exception) -> tuple[str, int]:
+            flask.flash("It is away.")
+            return f"away, {flask.session.get('_user_id')}", 503
+
+        if handled:
+            site.app.register_error_handler(SessionStoreError, page)
+        else:
+            site.app.register_error_handler(503, page)
+
+        @site.app.get("/caught")
+        def caught() -> str:
+            for _ in range(2):
+                with pytest.raises(SessionStoreError):
+                    flask.session.get("_user_id")
+            return "caught"
+
+        browser = site.client()
+        browser.post("/login/ann")
+        server.stop()
+
+        # The last one has caught it, and is no stranger for that.
+        for path in ("/", "/about", "/caught"):
+            response = browser.get(path)
+            assert (response.status_code, response.text) == (503, "away, None"), path
+            assert "Set-Cookie" not in response.headers
+        response = browser.post("/logout")
+        assert response.status_code == 503
+        assert "Set-Cookie" not in response.headers
+
+
 def test_what_is_in_hand_is_not_written_when_the_store_is_back(
     server: RedisServer,
 ) -> None:

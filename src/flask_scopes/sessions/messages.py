@@ -51,9 +51,9 @@ def store_down(store: object, reason: Exception | None) -> SessionStoreError:
         f"{_is_away(store, reason)}\n\n"
         f"Asked for at {caller()}.\n\n"
         "Nobody was taken for a stranger, and nothing was changed in the session.\n"
-        "To fix it, see that the database is there, and its tables, if it is SQL."
-        " To let visitors read on\nmeanwhile, write"
-        ' ServerSessions(..., when_down="read-only").'
+        "To fix it, see that the database is there. If it is SQL, its tables are made"
+        " by store.create_tables()\nor your migrations. To let visitors read on while"
+        ' it is away: ServerSessions(..., when_down="read-only").'
     )
 
 
@@ -135,6 +135,15 @@ def unknown_dialect(name: str) -> SetupError:
         " PostgreSQL and MariaDB.\n\n"
         f"Called from {caller()}.\n\n"
         "To fix it, keep the sessions in one of these: SQLStore(sql, bind=...)"
+    )
+
+
+def no_redis_url() -> SetupError:
+    return SetupError(
+        "The app's config does not say where Redis is: there is no REDIS_URL.\n\n"
+        f"Asked for by {_request()}.\n\n"
+        "To fix it, set it before the first request, as in:\n\n"
+        '    app.config["REDIS_URL"] = "redis://localhost:6379/0"'
     )
 
 

@@ -10,6 +10,11 @@ from __future__ import annotations
 import collections.abc as c
 import typing as t
 
+from ..extras import brought_by
+
+with brought_by("mongo", "pymongo", "flask_scopes.sessions.mongo works with PyMongo"):
+    import pymongo
+
 import pymongo.errors
 from pymongo import DeleteMany
 from pymongo import IndexModel

@@ -48,7 +48,7 @@ def plan_of(session: ServerSession, policy: Policy, visit: Visit) -> Plan:
     :raises SessionValueError: something in it cannot be kept.
     :raises SessionConflict: it has a new secret since it was asked for.
     """
-    if not session.is_loaded:
+    if not session.is_loaded or session.is_away:
         return Plan()
     found = session.found
     if found is None:

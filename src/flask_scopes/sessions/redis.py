@@ -219,6 +219,8 @@ def _client_resource(scopes: Scopes) -> Resource[[], redis.Redis]:
     def client() -> c.Iterator[redis.Redis]:
         config = t.cast("dict[str, object]", flask.current_app.config)
         url = config.get("REDIS_URL")
+        if url is None:
+            raise messages.no_redis_url()
         if not isinstance(url, str):
             raise bad_config("REDIS_URL", _URL)
         try:

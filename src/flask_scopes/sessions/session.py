@@ -22,6 +22,7 @@ if t.TYPE_CHECKING:
 # By these a view comes here.
 pass_through("werkzeug")
 pass_through("collections")
+pass_through("contextlib")
 
 # As Flask's cookies have it: tuples, bytes, dates and others come back as they are.
 _json = TaggedJSONSerializer()
@@ -96,17 +97,22 @@ class ServerSession(SessionMixin):
         """Whether it is to get a new secret, whatever has changed."""
         self.is_revoked = False
         """Whether this request has ended it."""
+        self.is_away = False
+        """Whether the store was, so that nobody knows what is in it."""
         self.plan: Plan | None = None
         """How it is to be saved, once that is known."""
 
     def restored(self) -> ServerSession:
         """The same, as it was before the request; without asking again. (What the
-        request has ended stays so.)
+        request has ended stays so.) If the store is away, it is empty: for a page that
+        says so, and whatever runs with each page. It is not saved.
         """
-        if not self.is_loaded:
+        if not self.is_loaded and not self.is_away:
             return ServerSession(self._load)
         found = self._found
-        return ServerSession(lambda: found)
+        restored = ServerSession(lambda: found)
+        restored.is_away = self.is_away
+        return restored
 
     def end(self) -> None:
         """It was revoked: nothing is in it any more, and what comes is another one."""
@@ -128,7 +134,11 @@ class ServerSession(SessionMixin):
         with self._lock:
             if self.is_loaded:
                 return
-            self._found = self._load()
+            try:
+                self._found = self._load()
+            except messages.SessionStoreError:
+                self.is_away = True
+                raise
             self._names = dict.fromkeys(self._found.texts if self._found else ())
             self.is_loaded = True
 

@@ -6,7 +6,13 @@ import collections.abc as c
 import contextlib
 import typing as t
 
-import sqlalchemy as sa
+from ..extras import brought_by
+
+with brought_by(
+    "sqlalchemy", "sqlalchemy", "flask_scopes.sessions.sql works with SQLAlchemy"
+):
+    import sqlalchemy as sa
+
 from sqlalchemy.dialects import mysql
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite
