@@ -46,8 +46,9 @@ def test_without_its_library_it_says_what_to_install(
 
 
 @each_extra
-def test_what_is_missing_within_its_library_is_no_matter_of_ours(extra: str) -> None:
-    package, code = EXTRAS[extra]
+def test_what_is_missing_within_its_library_is_no_matter_of_ours(
+    extra: str, package: str, code: str
+) -> None:
     broken = (
         "import importlib.abc, sys\n"
         "class Broken(importlib.abc.MetaPathFinder):\n"

@@ -25,10 +25,12 @@ def bad_config(name: str, what: str) -> SetupError:
 
     :param what: it should be.
     """
-    where = f"at {caller()}" if flask.has_app_context() else "as a request began"
     frame = user_frame()
-    if frame is not None and frame.f_globals.get("__name__") == "flask.app":
-        where = "as the session of a request was saved"
+    by_flask = frame is not None and frame.f_globals.get("__name__") == "flask.app"
+    if not flask.has_app_context():
+        where = "as a request began"
+    else:
+        where = "as a session was saved" if by_flask else f"at {caller()}"
     return SetupError(
         f"{name} in the app's config is not what it should be.\n\n"
         f"Read {where}.\n\n"
