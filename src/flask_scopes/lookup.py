@@ -93,7 +93,9 @@ def _leased(home: Application, context: contexts.Context) -> ApplicationStore:
 
 def _unit_for(recipe: Recipe, context: contexts.Context, home: Application) -> Unit:
     if recipe.scope is Scope.SESSION:
-        return visitor(recipe)[0]
+        unit, session = visitor(recipe)
+        unit.forget_session(session)
+        return unit
     here: t.Any = getattr(context, "scopes_here", None)
     if here is None or here.forks != contexts.forks:
         return _begun(home.unit(context), recipe, context)

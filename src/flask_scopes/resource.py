@@ -204,6 +204,21 @@ def _request() -> c.Callable[..., t.Any]:
     return call
 
 
+def _session() -> c.Callable[..., t.Any]:
+    def call(self: Recipe) -> t.Any:
+        # By way of the session, each time: it may have been emptied.
+        return find(self, (), {})
+
+    return call
+
+
+def _session_by_arguments() -> c.Callable[..., t.Any]:
+    def call(self: Recipe, /, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        return find(self, args, kwargs)
+
+    return call
+
+
 def _application_by_arguments() -> c.Callable[..., t.Any]:
     def call(self: Recipe, /, *args: t.Any, **kwargs: t.Any) -> t.Any:
         try:
@@ -235,7 +250,7 @@ _REQUEST = (_request, _request_by_arguments)
 _CHECKED = (_checked, _checked_by_arguments)
 _CALLS = {
     Scope.APPLICATION: (_application, _application_by_arguments),
-    Scope.SESSION: _REQUEST,
+    Scope.SESSION: (_session, _session_by_arguments),
     Scope.SENT: _REQUEST,
     Scope.REQUEST: _REQUEST,
 }

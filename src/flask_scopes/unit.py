@@ -162,12 +162,15 @@ class Unit(Committing):
         assert session is not None
         return session_objects.load(self, session, build, args, kwargs)
 
-    def forget_session(self) -> None:
-        """Let calls no longer find what it has of the session: that was restored."""
-        while self.held:
-            _, held = self.held.popitem()
-            self.hide(held.build)
-            self.remove(held.build)
+    def forget_session(self, kept: c.Container[str] = ()) -> None:
+        """Let calls no longer find what it has of the session, but for what is *kept*
+        there by the same name: that was restored, or emptied by hand.
+        """
+        for name in [*self.held]:
+            if name not in kept:
+                held = self.held.pop(name)
+                self.hide(held.build)
+                self.remove(held.build)
 
     def end(self, error: BaseException | None) -> None:
         """Finish: commit, or roll back if there is an *error*.

@@ -16,6 +16,7 @@ from flask_scopes.sessions import ServerSessions
 from flask_scopes.sessions.sql import SQLStore
 from flask_scopes.sqlalchemy import SQL
 
+from .shop import Line
 from .shop import Shop
 
 BACKENDS = ["cookie", "Flask-Session", "ServerSessions"]
@@ -100,6 +101,33 @@ def test_what_changes_nothing_is_not_written(shop: Shop, writes: list[str]) -> N
     assert client.get("/").text == "tea*1"
 
     assert not writes
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_after_a_clear_there_is_another(shop: Shop, used: bool) -> None:
+    """Also if it was found by way of the unit before."""
+
+    @shop.scopes.request
+    def account() -> object:
+        return object()
+
+    @shop.app.post("/login")
+    def login() -> str:
+        if used:
+            account()
+        before = shop.cart()
+        assert shop.cart() is before
+        flask.session.clear()
+        flask.session["_user_id"] = "ben"
+        assert shop.cart() is not before
+        shop.cart().lines.append(Line("milk"))
+        return "in"
+
+    client = shop.app.test_client()
+    client.post("/add/tea")
+    assert client.post("/login").status_code == 200
+
+    assert client.get("/").text == "milk*1"
 
 
 def test_more_than_a_cookie_holds(shop: Shop, request: pytest.FixtureRequest) -> None:

@@ -57,4 +57,6 @@ def _seen_by(
         return None
     before = head.generation
     texts = {name: row.text for name, row in rows.items() if row.generation < before}
-    return Found(token, head, texts, is_late=True)
+    return Found(
+        token, head, texts, is_late=True, hidden=frozenset(rows) - texts.keys()
+    )

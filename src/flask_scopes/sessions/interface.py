@@ -20,6 +20,7 @@ from .finding import find
 from .plan import Visit
 from .plan import plan_of
 from .session import Found
+from .session import Plan
 from .session import ServerSession
 from .tokens import Key
 from .tokens import read_token
@@ -33,6 +34,7 @@ if t.TYPE_CHECKING:
     from .in_hand import InHand
     from .policy import Policy
     from .records import Store
+    from .records import Stored
     from .tokens import Token
 
 # Of characters; more is cut off.
@@ -104,7 +106,7 @@ class ServerInterface(SessionInterface):
     def rehearse(self, app: Flask, session: SessionMixin) -> None:
         """Called when the work of a request is about to be committed."""
         if isinstance(session, ServerSession):
-            session.plan = plan_of(session, self.policy, _visit(app))
+            session.plan = self._plan(session, _visit(app))
             saving.before_commit(self.store, session, self.policy)
 
     def save_session(
@@ -119,11 +121,19 @@ class ServerInterface(SessionInterface):
         committed = session.plan is not None
         visit = _visit(app)
         if session.plan is None:
-            session.plan = plan_of(session, self.policy, visit)
+            session.plan = self._plan(session, visit)
         saving.after_commit(self.store, session, self.policy, committed)
         self._touch(app, session, visit)
         self._forget(session)
         self._send_cookie(app, session, response)
+
+    def _plan(self, session: ServerSession, visit: Visit) -> Plan:
+        def latest() -> Stored | None:
+            found = session.found
+            with saving.reaching(self.store):
+                return self.store.load(found.head.id) if found else None
+
+        return plan_of(session, self.policy, visit, latest)
 
     def _touch(self, app: Flask, session: ServerSession, visit: Visit) -> None:
         """Write down that the session was used, and from where, if it is time to."""
@@ -168,8 +178,8 @@ class ServerInterface(SessionInterface):
                 response.delete_cookie(name, **self._flags(app))
             return
         token = plan.token
-        if token is None and "_permanent" in plan.changes and found:
-            token = found.token
+        if token is None and "_permanent" in plan.changes:
+            token = self._token_again(app, found)
         if token is None:
             return
         head = plan.add or (found.head if found else None)
@@ -179,6 +189,16 @@ class ServerInterface(SessionInterface):
         self._warn_of_http(app)
         response.vary.add("Cookie")
         response.set_cookie(name, str(token), expires=expires, **self._flags(app))
+
+    def _token_again(self, app: Flask, found: Found | None) -> Token | None:
+        """That which the browser has, unless it has been given another meanwhile."""
+        if found is None or found.is_late:
+            return None
+        digest = found.token.digest(_keys(app)[0])
+        known = digest if found.has_old_key else found.head.digest
+        with saving.reaching(self.store, committed=True):
+            here = self.store.update(found.head.id, known, {"seen": clock.now()})
+        return found.token if here else None
 
     def _warn_of_http(self, app: Flask) -> None:
         """Say so, once, if a browser will not take a cookie."""

@@ -112,10 +112,15 @@ class MongoStore:
         if not check:
             self._bulk(_writes(head, generation, changes))
             return True
-        return all(
-            self._replace(head, generation, name, changes[name])
-            for name in sorted(changes)
-        )
+        done: list[str] = []
+        for name in sorted(changes):
+            if not self._replace(head, generation, name, changes[name]):
+                for each in done:
+                    old, new = changes[each]
+                    self._replace(head, generation, each, Change(new, old))
+                return False
+            done.append(name)
+        return True
 
     def _replace(self, head: Head, generation: int, name: str, change: Change) -> bool:
         """Change a value, if it is what it was."""

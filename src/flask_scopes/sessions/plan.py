@@ -12,6 +12,7 @@ one it is still found for a moment, without what was written since.
 
 from __future__ import annotations
 
+import collections.abc as c
 import dataclasses
 import logging
 import typing as t
@@ -24,6 +25,7 @@ from .tokens import new_token
 if t.TYPE_CHECKING:
     from .policy import Policy
     from .records import Change
+    from .records import Stored
     from .session import Found
     from .session import ServerSession
     from .tokens import Key
@@ -42,9 +44,15 @@ class Visit:
     """To hash new secrets with."""
 
 
-def plan_of(session: ServerSession, policy: Policy, visit: Visit) -> Plan:
+def plan_of(
+    session: ServerSession,
+    policy: Policy,
+    visit: Visit,
+    latest: c.Callable[[], Stored | None],
+) -> Plan:
     """How *session* is to be saved.
 
+    :param latest: what the store has of it now.
     :raises SessionValueError: something in it cannot be kept.
     :raises SessionConflict: it has a new secret since it was asked for.
     """
@@ -52,39 +60,74 @@ def plan_of(session: ServerSession, policy: Policy, visit: Visit) -> Plan:
         return Plan()
     found = session.found
     if found is None:
-        plan = _new(session, policy, visit)
+        plan = _new(session.texts(), session, policy, visit)
         plan.forget = session.is_revoked and plan.add is None
         return plan
-    changes = session.changes()
-    if not session and not found.head.is_ending:
-        return Plan(remove=found.head.id, forget=True)
     before, after = session.before(policy.user_key), session.get(policy.user_key)
     # Whoever signs out and in again is somebody else for a moment.
     again = before is not None and session.was_dropped(policy.user_key)
     if before != after or again:
-        plan = _new(session, policy, visit)
-        if before is None:
-            plan.replace = _replaced(found.head, visit.now + policy.grace)
-        else:
-            plan.remove = found.head.id
-        return plan
-    privileged = any(name in changes for name in policy.privileged_keys)
-    if session.rotates or privileged:
-        return _renewed(found, changes, policy, visit)
+        return _another(session, found, policy, visit, latest())
+    # Whoever has the new secret has changed these, or has put them there.
+    changes = {
+        name: change
+        for name, change in session.changes().items()
+        if name not in found.hidden
+    }
+    # Without a user, there are no rights: a login makes another session.
+    gives = after is not None and any(key in changes for key in policy.privileged_keys)
+    if session.rotates or gives:
+        return _renewed(session, found, changes, policy, visit)
     if changes and found.head.is_ending:
         text = "Changes of a session are lost, as its visitor has signed in meanwhile"
         _log.info(text)
         return Plan()
-    return Plan(changes=changes, generation=_generation(found))
+    return Plan(changes=changes, generation=found.head.generation - found.is_late)
 
 
-def _generation(found: Found) -> int:
-    """That of what *found* is allowed to see."""
-    return found.head.generation - found.is_late
+def _another(
+    session: ServerSession,
+    found: Found,
+    policy: Policy,
+    visit: Visit,
+    stored: Stored | None,
+) -> Plan:
+    """Another session, of another user or of none."""
+    plan = _new(_texts_now(session, found, policy, stored), session, policy, visit)
+    plan.forget = plan.add is None
+    if session.before(policy.user_key) is None:
+        plan.replace = _replaced(found.head, visit.now + policy.grace)
+    else:
+        plan.remove = found.head.id
+    return plan
 
 
-def _new(session: ServerSession, policy: Policy, visit: Visit) -> Plan:
-    texts = session.texts()
+def _texts_now(
+    session: ServerSession, found: Found, policy: Policy, stored: Stored | None
+) -> dict[str, str]:
+    """What is in *session*, and what others have put there meanwhile. If somebody has
+    ended it, only what this request has.
+    """
+    own = session.texts()
+    if found.texts and all(map(session.was_dropped, found.texts)):
+        # By `session.clear()`: all of it.
+        return own
+    texts = {name: row.text for name, row in stored.rows.items()} if stored else {}
+    if stored and found.is_late:
+        texts = found.texts.copy()
+    for name, change in session.changes().items():
+        if change.new is None:
+            texts.pop(name, None)
+        else:
+            texts[name] = change.new
+    if policy.user_key in own:
+        texts[policy.user_key] = own[policy.user_key]
+    return texts
+
+
+def _new(
+    texts: dict[str, str], session: ServerSession, policy: Policy, visit: Visit
+) -> Plan:
     if not texts:
         return Plan()
     user = session.get(policy.user_key)
@@ -104,15 +147,28 @@ def _new(session: ServerSession, policy: Policy, visit: Visit) -> Plan:
 
 
 def _renewed(
-    found: Found, changes: dict[str, Change], policy: Policy, visit: Visit
+    session: ServerSession,
+    found: Found,
+    changes: dict[str, Change],
+    policy: Policy,
+    visit: Visit,
 ) -> Plan:
+    insists = session.rotates
     if found.is_late or found.head.is_ending:
         # The one who has the new secret decides what becomes of it.
-        raise messages.conflict([], committed=False)
+        if insists:
+            raise messages.conflict([], committed=False)
+        return Plan(changes=changes, generation=found.head.generation)
     token = new_token(found.head.id)
     renew = _with_digest(token.digest(visit.key), found.head, visit.now + policy.grace)
     generation = renew["generation"]
-    return Plan(renew=renew, changes=changes, generation=generation, token=token)
+    return Plan(
+        renew=renew,
+        insists=insists,
+        changes=changes,
+        generation=generation,
+        token=token,
+    )
 
 
 def _with_digest(digest: str, head: Head, until: float) -> dict[str, t.Any]:

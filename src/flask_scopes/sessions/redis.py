@@ -96,6 +96,7 @@ class RedisStore:
         redis.exceptions.ConnectionError,
         redis.exceptions.TimeoutError,
         redis.exceptions.ReadOnlyError,
+        redis.exceptions.OutOfMemoryError,
     )
 
     def __init__(

@@ -15,8 +15,13 @@ from ..scope import Scope
 from ..unit_messages import refused
 from . import messages
 
+# If somebody is as quick as this each time, it is no accident.
+_TRIES: t.Final = 3
+
 if t.TYPE_CHECKING:
     from .policy import Policy
+    from .records import Fields
+    from .records import Head
     from .records import Store
     from .session import Found
     from .session import Plan
@@ -106,7 +111,7 @@ def after_commit(
         if plan.remove:
             store.remove([plan.remove])
         if plan.replace and found:
-            store.update(found.head.id, found.head.digest, plan.replace)
+            _replace(store, found.head, plan.replace)
 
 
 def refuse_read_only(store: Store, session: ServerSession) -> None:
@@ -124,13 +129,43 @@ def _write(
         return
     if found is None:
         return
-    if plan.renew and not store.update(found.head.id, found.head.digest, plan.renew):
-        raise messages.conflict([], committed)
+    # First what may be refused: after a new secret, its cookie has to arrive.
     if plan.changes:
         check = policy.refuses_conflicts
         done = store.write(found.head, plan.generation, plan.changes, check=check)
         if not done:
             raise messages.conflict(sorted(plan.changes), committed)
+    if plan.renew and not _renew(store, found.head, plan.renew):
+        if plan.insists:
+            raise messages.conflict([], committed)
+        # Somebody else has just done it.
+        plan.token = None
+
+
+def _renew(store: Store, head: Head, fields: Fields) -> bool:
+    """Give the session another secret, if nobody else has."""
+    if store.update(head.id, head.digest, fields):
+        return True
+    stored = store.load(head.id)
+    if stored is None or stored.head.generation != head.generation:
+        return False
+    # Its secret is the same, and only hashed with another key.
+    digest = stored.head.digest
+    return store.update(head.id, digest, {**fields, "old_digest": digest})
+
+
+def _replace(store: Store, head: Head, fields: Fields) -> None:
+    """Let the session end soon, whoever has given it another secret meanwhile."""
+    for _ in range(_TRIES):
+        if store.update(head.id, head.digest, fields):
+            return
+        stored = store.load(head.id)
+        if stored is None or stored.head.is_ending:
+            return
+        head = stored.head
+        later = {"old_digest": head.digest, "generation": head.generation + 1}
+        fields = {**fields, **later}
+    store.remove([head.id])
 
 
 def _compare(store: Store, plan: Plan, found: Found) -> None:

@@ -41,6 +41,8 @@ class Found(t.NamedTuple):
     """Whether it was asked for with a secret that has been replaced just now."""
     is_read_only: bool = False
     """Whether it is from our memory, as the store is away."""
+    hidden: frozenset[str] = frozenset()
+    """The names of what came later than that secret was replaced."""
     has_old_key: bool = False
     """Whether its secret was hashed with a key from SECRET_KEY_FALLBACKS."""
 
@@ -54,6 +56,8 @@ class Plan:
     texts: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
     renew: dict[str, t.Any] = dataclasses.field(default_factory=dict[str, t.Any])
     """Fields of the head, if the session gets another secret."""
+    insists: bool = False
+    """Whether it is a failure if somebody else has just given it one."""
     changes: dict[str, Change] = dataclasses.field(default_factory=dict[str, Change])
     generation: int = 0
     """With which the changes are written."""
