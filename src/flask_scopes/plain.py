@@ -103,6 +103,10 @@ def _foreign(info: object, seen: set[type]) -> t.Any:
             # It refers to itself, as trees do.
             return None
         seen.add(kind)
+        for attribute in getattr(kind, "__attrs_attrs__", ()):
+            if attribute.name.startswith("_"):
+                # msgspec leaves it out.
+                return f"{kind.__name__}.{attribute.name}, which is private"
     for part in _parts(info):
         found = _foreign(part, seen)
         if found is not None:

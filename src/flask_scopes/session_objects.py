@@ -116,8 +116,9 @@ class SessionRecipe(Recipe):
         try:
             if isinstance(stored, str):
                 return self.codec.value(stored)
-        except ValueError as error:
-            reason = str(error)
+        except Exception as error:
+            # Also what a class of the user's raises as it is made.
+            reason = str(error) or type(error).__name__
         if not self._has_warned:
             self._has_warned = True
             _log.warning(session_messages.old_shape(self, reason))
@@ -127,13 +128,14 @@ class SessionRecipe(Recipe):
 class Held:
     """An object of a session, in one unit."""
 
-    __slots__ = ("build", "recipe", "text", "value")
+    __slots__ = ("builds", "recipe", "text", "value")
 
     def __init__(
         self, recipe: SessionRecipe, build: Build, value: object, text: str
     ) -> None:
         self.recipe = recipe
-        self.build = build
+        self.builds = [build]
+        """For which calls: arguments that differ may have one name."""
         self.value = value
         self.text = text
         """What it was when it came from the session, or was put there last."""
@@ -149,6 +151,12 @@ def load(
     """Find the object of *build* in *session*, or make it and put it there."""
     recipe = t.cast("SessionRecipe", build.recipe)
     name = recipe.name_in_session(build.key)
+    held = unit.held.get(name)
+    if held is not None:
+        # By other arguments of the same name, as 5 and UUID(int=5) may have.
+        held.builds.append(build)
+        unit.publish(build, held.value)
+        return held.value
     stored: object = session.get(name)
     value = UNSET if stored is None else recipe.found(stored)
     if value is UNSET:
@@ -177,10 +185,7 @@ def drop(unit: Unit, session: SessionMixin, recipe: SessionRecipe, key: Key) -> 
     """Let there be no object of *key*, neither here nor in *session*."""
     name = recipe.name_in_session(key)
     session.pop(name, None)
-    held = unit.held.pop(name, None)
-    if held is not None:
-        unit.hide(held.build)
-        unit.remove(held.build)
+    unit.forget(name)
 
 
 def keep(unit: Unit, session: SessionMixin) -> None:

@@ -168,9 +168,14 @@ class Unit(Committing):
         """
         for name in [*self.held]:
             if name not in kept:
-                held = self.held.pop(name)
-                self.hide(held.build)
-                self.remove(held.build)
+                self.forget(name)
+
+    def forget(self, name: str) -> None:
+        """Let calls no longer find what the session has by *name*."""
+        held = self.held.pop(name, None)
+        for build in held.builds if held else ():
+            self.hide(build)
+            self.remove(build)
 
     def end(self, error: BaseException | None) -> None:
         """Finish: commit, or roll back if there is an *error*.

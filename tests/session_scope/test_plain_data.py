@@ -177,11 +177,21 @@ def nested() -> dict[str, list[Connection]]:
     return {}
 
 
+@attrs.define
+class Private:
+    name: str = ""
+    _count: int = 0
+
+
+def private() -> list[Private]:
+    return []
+
+
 def typo() -> Never_defined:  # type: ignore[name-defined]  # noqa: F821  # that is the test
     return 1
 
 
-@pytest.mark.parametrize("factory", [function, file, connection, nested])
+@pytest.mark.parametrize("factory", [function, file, connection, nested, private])
 def test_what_is_no_data_is_refused_where_the_factory_is_decorated(
     scopes: Scopes, factory: c.Callable[[], object]
 ) -> None:
@@ -366,6 +376,62 @@ def test_an_old_shape_starts_anew_and_says_so_once(
     said = [each for each in caplog.records if "no longer fits" in each.getMessage()]
     assert [each.levelno for each in said] == [logging.WARNING]
     assert "test_plain_data.py:" in said[0].getMessage()
+
+
+@dataclasses.dataclass
+class Strict:
+    price: int = 5
+
+    def __post_init__(self) -> None:
+        # What a new version may do, and no part of a library knows of.
+        assert self.price < 10
+        {5: "five", 7: "seven"}[self.price]
+
+
+def test_what_a_new_version_refuses_starts_anew(
+    app: flask.Flask, scopes: Scopes
+) -> None:
+    scopes.session(name="strict")(Strict)
+    strict = scopes.session(name="other")(Strict)
+
+    @app.get("/")
+    def index() -> str:
+        return str(strict().price)
+
+    for price in (6, 50):
+        client = app.test_client()
+        with client.session_transaction() as session:
+            session["scopes:other"] = f'{{"price": {price}}}'
+        assert [client.get("/").text for _ in range(2)] == ["5", "5"]
+
+
+def test_arguments_of_one_name_are_one_object(
+    app: flask.Flask, client: Client, scopes: Scopes
+) -> None:
+    @scopes.session
+    def wishes(friend: object) -> list[str]:
+        return []
+
+    @app.get("/")
+    def index() -> str:
+        one, other = uuid.UUID(int=5), str(uuid.UUID(int=5))
+        wishes(one).append("tea")
+        wishes(other).append("milk")
+        assert wishes(one) is wishes(other)
+        return ",".join(wishes(other))
+
+    @app.post("/clear")
+    def clear() -> str:
+        one, other = uuid.UUID(int=5), str(uuid.UUID(int=5))
+        assert wishes(one) is wishes(other)
+        wishes.clear(other)
+        assert wishes(one) == []
+        return "cleared"
+
+    assert client.get("/").text == "tea,milk"
+    assert client.get("/").text == "tea,milk,tea,milk"
+    assert client.post("/clear").text == "cleared"
+    assert client.get("/").text == "tea,milk"
 
 
 def test_a_shape_that_has_grown_is_read(

@@ -25,8 +25,6 @@ def shop(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> c.Iterator[
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
     (tmp_path / "shop.py").write_text("\n".join(blocks))
     module: t.Any = importlib.import_module("shop")
-    with module.app.app_context():
-        module.store.create_tables()
     yield module
     module.scopes.close(module.app)
 
@@ -43,6 +41,14 @@ def test_the_cart(shop: t.Any, browser: Client) -> None:
     browser.post("/cart/empty")
     assert browser.post("/cart/milk").text == "1 in your cart"
     assert shop.app.test_client().post("/cart/tea").text == "1 in your cart"
+
+
+def test_in_tests(shop: t.Any, browser: Client) -> None:
+    shop.test_what_is_in_the_cart(browser)
+
+    with browser.session_transaction() as session:
+        assert sorted(session) == ["_user_id", "scopes:cart"]
+        assert session["scopes:cart"] == '{"lines":["milk"]}'
 
 
 def test_the_language(shop: t.Any, browser: Client) -> None:

@@ -16,7 +16,10 @@ import pytest
 
 from flask_scopes import SetupError
 from flask_scopes.embedded import mongod
+from flask_scopes.sessions import Head
 from flask_scopes.sessions import SessionStoreError
+from flask_scopes.sessions import Stored
+from flask_scopes.sessions.in_hand import InHand
 
 from . import redis_server
 from .redis_server import RedisServer
@@ -166,6 +169,24 @@ def test_a_visitor_without_a_session_may_look_and_not_write(
     response = site.client().post("/set?a=1")
     assert response.status_code == 503
     assert "Set-Cookie" not in response.headers
+
+
+def test_what_has_ended_is_not_taken_in_hand_again() -> None:
+    """By a request that had asked for it before."""
+    hand = InHand()
+    head = Head("a" * 22, "", "ann", 0, 0, 0, 0)
+    stored = Stored(head, {})
+    hand.keep(stored, 1000)
+    assert hand.find(head.id, 1000) is stored
+
+    hand.end(head.id, 1001)
+    hand.keep(stored, 1002)
+    hand.drop(head.id)
+    hand.keep(stored, 1300)
+
+    assert hand.find(head.id, 1300) is None
+    hand.keep(stored, 1301)
+    assert hand.find(head.id, 1301) is stored
 
 
 def test_who_was_signed_out_stays_so(site: Site, server: RedisServer) -> None:

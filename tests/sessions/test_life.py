@@ -134,6 +134,21 @@ def test_what_is_no_json_fails_the_request(site: Site) -> None:
 
 
 @one_store
+@pytest.mark.parametrize("name", ["x" * 256, "a\0b", "\ud800", None, 5])
+def test_a_name_that_not_all_databases_take_is_refused_where_it_is_set(
+    site: Site, name: t.Any
+) -> None:
+    @site.app.post("/bad")
+    def bad() -> str:
+        with pytest.raises(SessionValueError, match=r"test_life\.py"):
+            flask.session[name] = 1
+        flask.session["x" * 255] = 1
+        return "refused"
+
+    assert site.client().post("/bad").text == "refused"
+
+
+@one_store
 def test_the_flags_of_the_cookie(site: Site) -> None:
     (cookie,) = cookies(site.client().post("/set?a=1"))
 
@@ -329,6 +344,7 @@ def test_a_session_that_is_not_used_is_over(open_site: OpenSite, clock: Clock) -
     assert browser.get("/").json == {}
     with site.app.app_context():
         assert site.sessions.of("ann") == []
+        assert site.sessions.revoke_all("ann") == 0
 
 
 @every_store
@@ -568,6 +584,7 @@ def test_what_has_to_be_called_in_a_request(site: Site) -> None:
         {"lifetime": -DAY},
         {"grace": -SECOND},
         {"grace": None},
+        {"lifetime": datetime.timedelta.max},
         {"user_key": None},
         {"privileged_keys": "role"},
         {"privileged_keys": [1]},

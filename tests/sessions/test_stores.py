@@ -190,6 +190,16 @@ def test_those_of_a_user(store: Store) -> None:
     assert store.of("an") == store.of("*") == store.of("") == store.of("Ann") == []
 
 
+def test_a_short_session_hides_no_other(store: Store) -> None:
+    if not isinstance(store, RedisStore):
+        pytest.skip("the others find them by their user")
+    store.add(head(), {"a": "1"})
+    store.add(head(OTHER, limit=time.time() + 1), {"a": "1"})
+
+    client: t.Any = store.client()
+    assert client.ttl("sessions:user:ann") > 900
+
+
 def test_what_is_over_goes(store: Store, site: Site) -> None:
     now = time.time()
     store.add(head(expires=now + 0.5), {"a": "1"})

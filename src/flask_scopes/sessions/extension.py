@@ -149,8 +149,9 @@ class ServerSessions:
         :raises SessionStoreError: the store is away.
         """
         with reaching(self.store):
-            ids = [head.id for head in self.store.of(str(user)) if head.id != but]
-        return self._end(ids)
+            heads = [head for head in self.store.of(str(user)) if head.id != but]
+        over = sum(head.expires <= clock.now() for head in heads)
+        return max(0, self._end([head.id for head in heads]) - over)
 
     def purge(self) -> int:
         """Remove what is over, where the database does not by itself. For SQL;
@@ -169,7 +170,7 @@ class ServerSessions:
             count = self.store.remove(session_ids) if session_ids else 0
         if self._policy.reads_on:
             for each in session_ids:
-                self._in_hand().drop(each)
+                self._in_hand().end(each, clock.now())
         if current in session_ids:
             self._session("revoke()").end()
         return count

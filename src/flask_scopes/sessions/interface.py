@@ -163,7 +163,11 @@ class ServerInterface(SessionInterface):
     def _forget(self, session: ServerSession) -> None:
         """What has changed is no longer in hand."""
         hand, plan = self._hand(), session.plan
-        if hand and plan and session.found and plan.changes_anything:
+        if not (hand and plan and session.found and plan.changes_anything):
+            return
+        if plan.remove:
+            hand.end(plan.remove, clock.now())
+        else:
             hand.drop(session.found.head.id)
 
     def _send_cookie(

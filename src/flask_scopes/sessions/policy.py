@@ -11,6 +11,8 @@ from . import messages
 
 # Last-seen is written down at most this often, in seconds.
 _TOUCH_EVERY: t.Final = 60.0
+# There is a last date that can be written.
+_LONGEST: t.Final = datetime.timedelta(days=36_525)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ def _problem_of_times(times: c.Mapping[str, object]) -> str | None:
         least = 0 if name == "grace" else 1
         if not isinstance(value, datetime.timedelta) or value.total_seconds() < least:
             return f"{name} is a timedelta of {least} seconds or more, not {value!r}"
+        if value > _LONGEST:
+            return f"{name} is a timedelta of at most a century, not {value!r}"
     return None
 
 

@@ -132,7 +132,9 @@ class RedisStore:
             if head.user is not None:
                 users = self._prefix + _USER + head.user
                 pipeline.sadd(users, head.id)
-                pipeline.expireat(users, _second(head.limit))
+                # As late as the last of them: the first time, and then if it is later.
+                pipeline.expireat(users, _second(head.limit), nx=True)
+                pipeline.expireat(users, _second(head.limit), gt=True)
             pipeline.execute()
 
     def write(

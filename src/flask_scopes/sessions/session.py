@@ -209,7 +209,7 @@ class ServerSession(SessionMixin):
     def __setitem__(self, name: str, value: t.Any) -> None:
         self._look()
         # Here, where there is a line to name. A database takes no longer one.
-        if not isinstance(t.cast("object", name), str) or len(name) > _LONGEST_NAME:
+        if not _is_name(name):
             raise messages.bad_name(name, _LONGEST_NAME)
         self._values[name] = value
         self._names[name] = None
@@ -247,6 +247,14 @@ class ServerSession(SessionMixin):
     def __repr__(self) -> str:
         # Without looking, and without what is in it: it may come into a log.
         return f"<{type(self).__name__}{'' if self.is_loaded else ', not looked into'}>"
+
+
+def _is_name(name: object) -> bool:
+    """Whether each database takes it."""
+    if not isinstance(name, str) or len(name) > _LONGEST_NAME:
+        return False
+    # The latter stand for half a character.
+    return "\0" not in name and not any("\ud800" <= each <= "\udfff" for each in name)
 
 
 def _text(name: str, value: object) -> str:
