@@ -13,6 +13,7 @@ import weakref
 import flask
 import pytest
 from flask.testing import FlaskClient as Client
+from werkzeug.exceptions import Gone
 
 from flask_scopes import CommitFailed
 from flask_scopes import Scopes
@@ -297,3 +298,39 @@ def test_there_is_no_unit_outside_of_a_context_nor_after_its_end(
         assert unit_in_progress() is unit
         unit.end(None)
         assert unit_in_progress() is None
+
+
+class Away(Exception):
+    """What a driver raises when its database is not there."""
+
+
+@pytest.mark.parametrize("where", ["view", "after_request", "handler"])
+def test_an_error_that_an_integration_knows_has_its_page_wherever_it_is_raised(
+    app: flask.Flask, scopes: Scopes, caplog: pytest.LogCaptureFixture, where: str
+) -> None:
+    answers = app.extensions["scopes"].answers
+    answers.append(lambda error: Gone() if isinstance(error, Away) else None)
+
+    @app.get("/")
+    def index() -> str:
+        if where == "view":
+            raise Away
+        if where == "handler":
+            raise LookupError
+        return "fine"
+
+    @app.errorhandler(LookupError)
+    def handle(error: LookupError) -> str:
+        raise Away
+
+    @app.after_request
+    def after(response: flask.Response) -> flask.Response:
+        if where == "after_request" and response.status_code == 200:
+            raise Away
+        return response
+
+    response = app.test_client().get("/")
+
+    assert response.status_code == 410
+    (said,) = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert said.getMessage() == "Answered / [GET] with 410"

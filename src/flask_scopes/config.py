@@ -9,7 +9,6 @@ import flask
 
 from .errors import SetupError
 from .places import caller
-from .places import user_frame
 
 
 def is_by_name(value: object) -> t.TypeGuard[c.Mapping[str, t.Any]]:
@@ -25,12 +24,7 @@ def bad_config(name: str, what: str) -> SetupError:
 
     :param what: it should be.
     """
-    frame = user_frame()
-    by_flask = frame is not None and frame.f_globals.get("__name__") == "flask.app"
-    if not flask.has_app_context():
-        where = "as a request began"
-    else:
-        where = "as a session was saved" if by_flask else f"at {caller()}"
+    where = f"at {caller()}" if flask.has_app_context() else "as a request began"
     return SetupError(
         f"{name} in the app's config is not what it should be.\n\n"
         f"Read {where}.\n\n"

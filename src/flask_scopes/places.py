@@ -10,6 +10,8 @@ import threading
 import types
 import typing as t
 
+from flask import Flask
+
 _PACKAGE = os.path.dirname(__file__) + os.sep
 _passed_through: set[str] = set()
 
@@ -67,7 +69,8 @@ def name_of(factory: c.Callable[..., object]) -> str:
 
 
 def caller() -> str:
-    """The user's line that led here: the first frame outside this package.
+    """The user's line that led here: the first frame outside this package; or that
+    there is none, as Flask ends a request.
 
     Names the thread too when it is not the main one: that is most often why
     there is no context.
@@ -75,6 +78,9 @@ def caller() -> str:
     frame = user_frame()
     if frame is None:
         return "an unknown place"
+    if frame.f_code is Flask.process_response.__code__:
+        # It saves the session: no line of the user's has asked for that.
+        return "the end of a request"
     place = f"{short_path(frame.f_code.co_filename)}:{frame.f_lineno}"
     thread = threading.current_thread()
     if thread is threading.main_thread():

@@ -106,6 +106,11 @@ def no_name() -> object:
 
 
 @case
+def without_a_context() -> object:
+    return cart()
+
+
+@case
 def in_a_command() -> object:
     with app.app_context():
         return cart()

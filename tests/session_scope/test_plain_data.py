@@ -426,6 +426,7 @@ def test_arguments_of_one_name_are_one_object(
         assert wishes(one) is wishes(other)
         wishes.clear(other)
         assert wishes(one) == []
+        assert wishes(other) is wishes(one)
         return "cleared"
 
     assert client.get("/").text == "tea,milk"

@@ -68,6 +68,14 @@ def store_away(open_site: OpenSite) -> object:
 
 
 @case
+def store_away_in_a_command(open_site: OpenSite) -> object:
+    site = open_site()
+    with site.app.app_context():
+        go_away(site)
+        return site.sessions.of("ann")
+
+
+@case
 def store_away_after_the_commit(open_site: OpenSite) -> object:
     site = open_site()
 
@@ -165,6 +173,31 @@ def client_in_bytes(open_site: OpenSite) -> object:
     scopes.init_app(app)
     with app.app_context():
         return sessions.of("ann")
+
+
+@case
+def no_redis_url(open_site: OpenSite) -> object:
+    return without_redis({})
+
+
+@case
+def odd_redis_url(open_site: OpenSite) -> object:
+    return without_redis({"REDIS_URL": 6379})
+
+
+def without_redis(config: dict[str, t.Any]) -> object:
+    app, scopes = flask.Flask("shop"), Scopes()
+    app.secret_key = "a key for tests"
+    app.config.update(config, PROPAGATE_EXCEPTIONS=True)
+    ServerSessions(scopes, RedisStore(scopes))
+    scopes.init_app(app)
+
+    @app.post("/view")
+    def view() -> str:
+        flask.session["a"] = 1
+        return "done"
+
+    return app.test_client().post("/view")
 
 
 @case

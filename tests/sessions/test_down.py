@@ -9,10 +9,12 @@ import os
 import pathlib
 import signal
 import socket
+import time
 import typing as t
 
 import flask
 import pytest
+import redis
 
 from flask_scopes import SetupError
 from flask_scopes.embedded import mongod
@@ -128,6 +130,29 @@ def test_what_looks_with_each_page_does_not_make_a_500_of_it(
         assert "Set-Cookie" not in response.headers
 
 
+def test_a_store_that_is_back_for_the_error_page_makes_nobody_a_stranger(
+    server: RedisServer,
+) -> None:
+    with opened(Home("redis", server.url)) as site:
+
+        @site.app.errorhandler(SessionStoreError)
+        def page(error: Exception) -> tuple[str, int]:
+            server.start()
+            flask.flash("It was away.")
+            return "away", 503
+
+        browser = site.client()
+        browser.post("/login/ann")
+        before = site.cookie(browser)
+        server.stop()
+
+        response = browser.get("/")
+
+        assert response.status_code == 503
+        assert "Set-Cookie" not in response.headers
+        assert site.cookie(browser) == before
+
+
 def test_what_is_in_hand_is_not_written_when_the_store_is_back(
     server: RedisServer,
 ) -> None:
@@ -169,6 +194,43 @@ def test_a_visitor_without_a_session_may_look_and_not_write(
     response = site.client().post("/set?a=1")
     assert response.status_code == 503
     assert "Set-Cookie" not in response.headers
+
+
+@pytest.mark.parametrize("end", ["logout", "revoke"])
+def test_who_had_asked_before_the_end_does_not_let_anybody_in(
+    server: RedisServer, end: str
+) -> None:
+    with opened(Home("redis", server.url), when_down="read-only") as site:
+        browser = site.client()
+        browser.post("/login/ann")
+        browser.get("/")
+        twin = site.client(site.cookie(browser))
+        with site.app.app_context():
+            stored = site.store.load(site.sessions.of("ann")[0].id)
+            assert stored is not None
+            if end == "revoke":
+                site.sessions.revoke_all("ann")
+        if end == "logout":
+            browser.post("/logout")
+
+        # As another thread does that was between these two lines.
+        with site.app.app_context():
+            site.sessions._in_hand().keep(stored, time.time())
+        server.stop()
+
+        assert twin.get("/").status_code == 503
+
+
+def test_a_redis_that_is_full_is_away(server: RedisServer) -> None:
+    with opened(Home("redis", server.url)) as site:
+        browser = site.client()
+        browser.post("/login/ann")
+        with redis.Redis(port=server.port) as client:
+            client.config_set("maxmemory", 1)
+
+        assert browser.post("/set?a=1").status_code == 503
+
+        assert browser.get("/").json == {"_user_id": "ann"}
 
 
 def test_what_has_ended_is_not_taken_in_hand_again() -> None:

@@ -62,7 +62,7 @@ def write_in(site: Site) -> c.Callable[[], object]:
 def test_a_transaction_elsewhere_is_not_that_of_the_sessions(site: Site) -> None:
     write = write_in(site)
 
-    @site.app.post("/work/<name>")
+    @site.app.post("/order/<name>")
     def work(name: str) -> str:
         write()
         flask.session[name] = "1"
@@ -71,9 +71,9 @@ def test_a_transaction_elsewhere_is_not_that_of_the_sessions(site: Site) -> None
 
     browser = site.client()
 
-    assert browser.post("/work/a").status_code == 200
-    assert browser.post("/work/b").status_code == 200
-    assert browser.post("/work/fail").status_code == 409
+    assert browser.post("/order/a").status_code == 200
+    assert browser.post("/order/b").status_code == 200
+    assert browser.post("/order/fail").status_code == 409
     assert browser.get("/").json == {"a": "1", "b": "1"}
 
 

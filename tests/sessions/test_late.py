@@ -60,6 +60,20 @@ def add_views(site: Site) -> None:
         session["_user_id"] = user
         return "in"
 
+    @site.app.post("/login_anew/<user>")
+    def login_anew(user: str) -> str:
+        session.clear()
+        site.wait()
+        session["_user_id"] = user
+        return "in"
+
+    @site.app.post("/again/<user>")
+    def again(user: str) -> str:
+        session.pop("_user_id")
+        site.wait()
+        session["_user_id"] = user
+        return "in"
+
     @site.app.post("/logout_slowly")
     def logout_slowly() -> str:
         session.get("a")
@@ -126,6 +140,24 @@ def test_who_takes_out_the_last_value_does_not_end_what_another_adds(
 
 
 @every_store
+def test_what_nobody_is_signed_in_with_may_be_emptied(site: Site) -> None:
+    browser = site.client()
+    browser.post("/set?a=1&b=2")
+    session_id = site.cookie(browser).partition(".")[0]
+
+    response = browser.post("/logout")
+
+    assert "Set-Cookie" not in response.headers
+    assert browser.get("/").json == {}
+    with site.app.app_context():
+        stored = site.store.load(session_id)
+    assert stored is not None
+    assert stored.rows == {}
+    browser.post("/set?c=3")
+    assert browser.get("/").json == {"c": "3"}
+
+
+@every_store
 def test_a_page_that_shows_the_last_message_does_not_take_the_new_cookie(
     site: Site,
 ) -> None:
@@ -151,9 +183,9 @@ def test_a_late_answer_does_not_bring_the_old_cookie(site: Site, change: str) ->
 
     with site.held(slow, path="/permanent") as answers:
         browser.post(change)
+        assert "Set-Cookie" not in late.post("/permanent").headers
 
     assert "Set-Cookie" not in answers[0].headers
-    assert "Set-Cookie" not in late.post("/permanent").headers
 
 
 @every_store
@@ -197,11 +229,13 @@ def test_flask_login_and_a_page_with_many_parts(site: Site) -> None:
     browser.post("/set?cart=1")
     cookie = site.cookie(browser)
 
-    def ask(at: int) -> int:
-        return site.client(cookie).get("/me").status_code
+    def ask(at: int) -> tuple[int, bool]:
+        response = site.client(cookie).get("/me")
+        return response.status_code, "Set-Cookie" in response.headers
 
+    # Without a user, there are no rights that a new secret would be for.
     with ThreadPoolExecutor(6) as threads:
-        assert [*threads.map(ask, range(6))] == [200] * 6
+        assert [*threads.map(ask, range(6))] == [(200, False)] * 6
     assert (browser.get("/").json or {})["cart"] == "1"
 
 
@@ -264,6 +298,62 @@ def test_a_login_takes_along_what_came_while_it_ran(site: Site) -> None:
 
     expected = {"_user_id": "ann", "a": "1", "b": "2", "cart": "1"}
     assert browser.get("/").json == expected
+
+
+@every_store
+def test_a_login_that_begins_with_nothing_takes_nothing_along(site: Site) -> None:
+    add_views(site)
+    browser = site.client()
+    browser.post("/set?a=1")
+    other = site.client(site.cookie(browser))
+
+    with site.held(browser, path="/login_anew/ann"):
+        other.post("/set?cart=1")
+
+    assert browser.get("/").json == {"_user_id": "ann"}
+
+
+@every_store
+def test_who_signs_in_again_while_all_is_revoked_is_in(site: Site) -> None:
+    add_views(site)
+    browser = site.client()
+    browser.post("/login/ann")
+    browser.post("/set?a=secret")
+
+    with site.held(browser, path="/again/ann"), site.app.app_context():
+        assert site.sessions.revoke_all("ann") == 1
+
+    assert browser.get("/").json == {"_user_id": "ann"}
+
+
+@every_store
+def test_a_login_with_the_old_secret_takes_along_what_that_may_see(site: Site) -> None:
+    browser = site.client()
+    browser.post("/set?a=1")
+    old = site.client(site.cookie(browser))
+    browser.post("/rotate?b=secret")
+
+    old.post("/login/ben")
+
+    assert old.get("/").json == {"_user_id": "ben", "a": "1"}
+
+
+@every_store
+def test_rights_that_a_late_request_gives_are_not_for_the_old_secret(
+    site: Site,
+) -> None:
+    add_views(site)
+    browser = site.client()
+    browser.post("/login/ann")
+    old = site.client(site.cookie(browser))
+    browser.post("/rotate")
+
+    response = old.post("/fresh")
+
+    assert response.status_code == 200
+    assert "Set-Cookie" not in response.headers
+    assert old.get("/").json == {"_user_id": "ann"}
+    assert browser.get("/").json == {"_user_id": "ann", "_fresh": True}
 
 
 @every_store

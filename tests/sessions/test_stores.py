@@ -193,8 +193,8 @@ def test_those_of_a_user(store: Store) -> None:
 def test_a_short_session_hides_no_other(store: Store) -> None:
     if not isinstance(store, RedisStore):
         pytest.skip("the others find them by their user")
-    store.add(head(), {"a": "1"})
-    store.add(head(OTHER, limit=time.time() + 1), {"a": "1"})
+    for name, seconds in [(ID, 500), (OTHER, 1000), ("c" * 22, 1)]:
+        store.add(head(name, limit=time.time() + seconds), {"a": "1"})
 
     client: t.Any = store.client()
     assert client.ttl("sessions:user:ann") > 900

@@ -141,7 +141,7 @@ def unknown_dialect(name: str) -> SetupError:
 def no_redis_url() -> SetupError:
     return SetupError(
         "The app's config does not say where Redis is: there is no REDIS_URL.\n\n"
-        f"Asked for by {_request()}.\n\n"
+        f"Asked for at {caller()}.\n\n"
         "To fix it, set it before the first request, as in:\n\n"
         '    app.config["REDIS_URL"] = "redis://localhost:6379/0"'
     )

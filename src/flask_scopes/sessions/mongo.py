@@ -115,6 +115,7 @@ class MongoStore:
         done: list[str] = []
         for name in sorted(changes):
             if not self._replace(head, generation, name, changes[name]):
+                # Without a transaction, others may have seen it for a moment.
                 for each in done:
                     old, new = changes[each]
                     self._replace(head, generation, each, Change(new, old))

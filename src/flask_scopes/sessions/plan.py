@@ -112,9 +112,10 @@ def _texts_now(
     if found.texts and all(map(session.was_dropped, found.texts)):
         # By `session.clear()`: all of it.
         return own
-    texts = {name: row.text for name, row in stored.rows.items()} if stored else {}
-    if stored and found.is_late:
-        texts = found.texts.copy()
+    texts: dict[str, str] = {}
+    if stored:
+        there = {name: row.text for name, row in stored.rows.items()}
+        texts = dict(found.texts) if found.is_late else there
     for name, change in session.changes().items():
         if change.new is None:
             texts.pop(name, None)

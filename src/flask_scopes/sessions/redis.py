@@ -84,7 +84,7 @@ return count
 
 class RedisStore:
     """Sessions in a Redis, of which ``REDIS_URL`` in the app's config is the address;
-    connects when it is first asked. What is over goes by itself.
+    connects when it is first asked. What is over goes by itself. Redis is 7.0 or newer.
 
     :param scopes: which the apps are set up with.
     :param client: the resource of a client that is there already, instead of

@@ -15,9 +15,6 @@ from ..scope import Scope
 from ..unit_messages import refused
 from . import messages
 
-# If somebody is as quick as this each time, it is no accident.
-_TRIES: t.Final = 3
-
 if t.TYPE_CHECKING:
     from .policy import Policy
     from .records import Fields
@@ -111,7 +108,10 @@ def after_commit(
         if plan.remove:
             store.remove([plan.remove])
         if plan.replace and found:
-            _replace(store, found.head, plan.replace)
+            head = found.head
+            if not store.update(head.id, head.digest, plan.replace):
+                # Whoever has given it another secret meanwhile is not to keep it.
+                store.remove([head.id])
 
 
 def refuse_read_only(store: Store, session: ServerSession) -> None:
@@ -152,20 +152,6 @@ def _renew(store: Store, head: Head, fields: Fields) -> bool:
     # Its secret is the same, and only hashed with another key.
     digest = stored.head.digest
     return store.update(head.id, digest, {**fields, "old_digest": digest})
-
-
-def _replace(store: Store, head: Head, fields: Fields) -> None:
-    """Let the session end soon, whoever has given it another secret meanwhile."""
-    for _ in range(_TRIES):
-        if store.update(head.id, head.digest, fields):
-            return
-        stored = store.load(head.id)
-        if stored is None or stored.head.is_ending:
-            return
-        head = stored.head
-        later = {"old_digest": head.digest, "generation": head.generation + 1}
-        fields = {**fields, **later}
-    store.remove([head.id])
 
 
 def _compare(store: Store, plan: Plan, found: Found) -> None:
