@@ -215,7 +215,7 @@ def test_what_is_over_goes(store: Store, site: Site) -> None:
         time.sleep(0.5)
         store.write(head("c" * 22), 0, {"a": Change(None, "1")}, check=False)
         assert site.sessions.purge() == 1
-        with store._sql.engine().connect() as connection:
+        with store._connections._sql.engine().connect() as connection:
             rows = connection.execute(store._values.select()).all()
         assert [row.session_id for row in rows] == [OTHER]
     else:
@@ -267,7 +267,7 @@ def dump(store: Store) -> str:
             ]
         )
     assert isinstance(store, SQLStore)
-    with store._sql.engine().connect() as connection:
+    with store._connections._sql.engine().connect() as connection:
         tables = [store._heads, store._values]
         return str([connection.execute(each.select()).all() for each in tables])
 

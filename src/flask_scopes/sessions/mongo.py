@@ -19,15 +19,12 @@ import pymongo.errors
 from pymongo import DeleteMany
 from pymongo import IndexModel
 from pymongo import InsertOne
-from pymongo import ReadPreference
 from pymongo import UpdateOne
-from pymongo.client_session import ClientSession
-from pymongo.write_concern import WriteConcern
 
-from ..lookup import objects_in_progress
 from ..mongo import Mongo
+from ..mongo.durable import durable
+from ..mongo.durable import transaction_with
 from ..mongo.transactions import plain
-from ..reading import writes_are_forbidden
 from .clock import date_of
 from .records import Change
 from .records import Fields
@@ -36,6 +33,7 @@ from .records import Row
 from .records import Stored
 
 if t.TYPE_CHECKING:
+    from pymongo.client_session import ClientSession
     from pymongo.collection import Collection
 
     from ..mongo.clients import Document
@@ -180,23 +178,10 @@ class MongoStore:
 
     @property
     def _collection(self) -> Collection[Document]:
-        # Whatever the client does otherwise: one who was signed out on one server must
-        # not be signed in on another, nor come back when that takes over.
-        return self.database().get_collection(
-            self._name,
-            read_preference=ReadPreference.PRIMARY,
-            write_concern=WriteConcern("majority"),
-        )
+        return durable(self.database(), self._name)
 
     def _session(self) -> ClientSession | None:
-        """The transaction of this unit with our client, if it has one."""
-        if writes_are_forbidden():
-            return None
-        client = self.database().client
-        for each in objects_in_progress():
-            if isinstance(each, ClientSession) and each.client is client:
-                return each if each.in_transaction else None
-        return None
+        return transaction_with(self.database())
 
     def _bulk(self, writes: c.Sequence[t.Any]) -> None:
         if not writes:

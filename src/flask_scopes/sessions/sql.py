@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections.abc as c
-import contextlib
 import typing as t
 
 from ..extras import brought_by
@@ -16,16 +15,13 @@ with brought_by(
 from sqlalchemy.dialects import mysql
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import InterfaceError
-from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import Session
 
-from ..lookup import objects_in_progress
-from ..reading import writes_are_forbidden
 from ..sqlalchemy import SQL
+from ..sqlalchemy.connections import EXACT
+from ..sqlalchemy.connections import Connections
 from . import messages
 from .records import Change
 from .records import Fields
@@ -55,8 +51,7 @@ class SQLStore:
     def __init__(
         self, sql: SQL, *, bind: str = "", metadata: sa.MetaData | None = None
     ) -> None:
-        self._sql = sql
-        self._bind = bind
+        self._connections = Connections(sql, bind)
         self.metadata = metadata if metadata is not None else sa.MetaData()
         self._heads = _heads_in(self.metadata)
         self._values = _values_in(self.metadata)
@@ -65,8 +60,7 @@ class SQLStore:
         """Make the tables, if they are not there: for development and tests. Otherwise,
         let your migrations do it.
         """
-        tables = [self._heads, self._values]
-        self.metadata.create_all(self._sql.engine(self._bind), tables=tables)
+        self._connections.create(self.metadata, [self._heads, self._values])
 
     def load(self, session_id: str) -> Stored | None:
         heads, values = self._heads, self._values
@@ -75,7 +69,7 @@ class SQLStore:
             .outerjoin(values, values.c.session_id == heads.c.id)
             .where(heads.c.id == session_id)
         )
-        found = self._read(query)
+        found = self._connections.read(query)
         if not found:
             return None
         rows = {
@@ -91,7 +85,7 @@ class SQLStore:
             {"session_id": head.id, "name": name, "text": text, "written_in": 0}
             for name, text in texts.items()
         ]
-        with self._connection() as connection:
+        with self._connections.writing() as connection:
             connection.execute(self._heads.insert(), fields)
             if rows:
                 connection.execute(self._values.insert(), rows)
@@ -105,7 +99,7 @@ class SQLStore:
         check: bool,
     ) -> bool:
         try:
-            with self._connection() as connection:
+            with self._connections.writing() as connection:
                 # In one order for all, so that no two wait for one another.
                 for name in sorted(changes):
                     one = head.id, name, generation
@@ -140,13 +134,13 @@ class SQLStore:
     def update(self, session_id: str, digest: str, fields: Fields) -> bool:
         heads = self._heads
         one = (heads.c.id == session_id) & (heads.c.digest == digest)
-        with self._connection() as connection:
+        with self._connections.writing() as connection:
             done = connection.execute(heads.update().where(one).values(fields))
         return done.rowcount > 0
 
     def remove(self, session_ids: c.Collection[str]) -> int:
         heads, values = self._heads, self._values
-        with self._connection() as connection:
+        with self._connections.writing() as connection:
             done = connection.execute(heads.delete().where(heads.c.id.in_(session_ids)))
             connection.execute(
                 values.delete().where(values.c.session_id.in_(session_ids))
@@ -155,50 +149,18 @@ class SQLStore:
 
     def of(self, user: str) -> list[Head]:
         query = sa.select(self._heads).where(self._heads.c.user == user)
-        return [_head(each) for each in self._read(query)]
+        return [_head(each) for each in self._connections.read(query)]
 
     def joins(self) -> bool:
-        return self._session() is not None
+        return self._connections.session() is not None
 
     def purge(self, now: float) -> int:
         heads, values = self._heads, self._values
-        with self._connection() as connection:
+        with self._connections.writing() as connection:
             done = connection.execute(heads.delete().where(heads.c.expires <= now))
             known = sa.select(heads.c.id)
             connection.execute(values.delete().where(values.c.session_id.not_in(known)))
         return done.rowcount
-
-    def _session(self) -> Session | None:
-        """The session of this unit with our engine, if it has one."""
-        if writes_are_forbidden():
-            return None
-        engine = self._sql.engine(self._bind)
-        for each in objects_in_progress():
-            if isinstance(each, Session) and each.bind is engine:
-                return each
-        return None
-
-    def _read(self, query: sa.Select[t.Any]) -> c.Sequence[sa.RowMapping]:
-        session = self._session()
-        if session is not None:
-            # A second connection for each request could be one too many. (If its
-            # transaction has failed, it does nothing more.)
-            with contextlib.suppress(DBAPIError, InvalidRequestError):
-                return session.connection().execute(query).mappings().all()
-        with self._sql.engine(self._bind).connect() as connection:
-            return connection.execute(query).mappings().all()
-
-    @contextlib.contextmanager
-    def _connection(self) -> c.Generator[Connection, None, None]:
-        """That of the unit, or else one of its own, in a transaction: a database like
-        SQLite has room for one that writes.
-        """
-        session = self._session()
-        if session is not None:
-            yield session.connection()
-            return
-        with self._sql.engine(self._bind).begin() as connection:
-            yield connection
 
 
 # Otherwise nobody asks how many rows were inserted.
@@ -207,14 +169,6 @@ _COUNT: t.Final = {"preserve_rowcount": True}
 
 class _Outdated(Exception):
     """A value is no longer what it was; what was written before it is taken back."""
-
-
-# Or MariaDB takes "Ann" for "ann", and refuses what is not in its own alphabet.
-_EXACT: t.Final[dict[str, t.Any]] = {
-    f"{name}_{option}": value
-    for name in ("mysql", "mariadb")
-    for option, value in {"charset": "utf8mb4", "collate": "utf8mb4_bin"}.items()
-}
 
 
 def _heads_in(metadata: sa.MetaData) -> sa.Table:
@@ -234,7 +188,7 @@ def _heads_in(metadata: sa.MetaData) -> sa.Table:
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("old_digest", sa.String(64), nullable=False),
         sa.Column("old_until", moment, nullable=False),
-        **_EXACT,
+        **EXACT,
     )
 
 
@@ -249,7 +203,7 @@ def _values_in(metadata: sa.MetaData) -> sa.Table:
         sa.Column("name", sa.String(255), primary_key=True),
         sa.Column("text", long, nullable=False),
         sa.Column("written_in", sa.Integer, nullable=False),
-        **_EXACT,
+        **EXACT,
     )
 
 
