@@ -80,13 +80,14 @@ class Context(t.Protocol):
     scopes_shared: bool
     scopes_alone: bool
 
-    # Of a request; see ending.py.
+    # Of a request; see ending.py, and login/identity.py.
     request: Request
     scopes_accepts: frozenset[int]
     scopes_error: BaseException
     scopes_failed: bool
     scopes_finished: bool
     scopes_handled: bool
+    scopes_identity: t.Any
     scopes_kept: bool
     scopes_read_only: bool
     scopes_refused: BaseException

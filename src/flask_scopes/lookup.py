@@ -226,7 +226,7 @@ def unit_in_progress() -> Unit | None:
 
 def objects_in_progress() -> list[object]:
     """What the unit that code runs in here has built so far, if it is still open."""
-    unit = _open_unit()
+    unit = open_unit()
     return [] if unit is None else list(unit.objects.values())
 
 
@@ -234,17 +234,18 @@ def may_fail_to_commit() -> bool:
     """Whether the unit that code runs in here has built anything that will be torn
     down when it is finished: else nothing can go wrong with that.
     """
-    unit = _open_unit()
+    unit = open_unit()
     return unit is not None and any(build.generator for build in list(unit.built))
 
 
 def is_spoiled() -> bool:
     """Whether an error has left the unit that code runs in here nothing to commit."""
-    unit = _open_unit()
+    unit = open_unit()
     return unit is not None and unit.spoiled is not None
 
 
-def _open_unit() -> Unit | None:
+def open_unit() -> Unit | None:
+    """The unit that code runs in here, if it has begun and objects can be built."""
     context = contexts.app_context.get(None)
     if context is None:
         return None

@@ -28,6 +28,9 @@ from .teardown import finish
 from .teardown import raise_together
 from .waiting import wait_for
 
+if t.TYPE_CHECKING:
+    from .recipe import Replacement
+
 
 class State(enum.Enum):
     """How far the life of a store is."""
@@ -229,6 +232,16 @@ class Store:
             return UNSET
         del self.records[build.key]
         return self.objects.pop(build.key, UNSET)
+
+    def hide_all_from(self, recipe: Recipe) -> None:
+        """Let calls no longer find what *recipe* made here, nor what was built from
+        that, directly or through others. All are torn down in their turn.
+        """
+        affected: set[Build | Replacement] = set()
+        for build in list(self.built):
+            if build.recipe is recipe or not affected.isdisjoint(build.uses):
+                affected.add(build)
+                self.hide(build)
 
     def remove(self, build: Build) -> BaseException | None:
         """Tear down what *build* made before its turn, if it is still there."""

@@ -16,10 +16,10 @@ from flask.testing import FlaskClient as Client
 from pymongo import MongoClient
 
 from flask_scopes import Scopes
+from flask_scopes import clock
 from flask_scopes.mongo import Mongo
 from flask_scopes.sessions import ServerSessions
 from flask_scopes.sessions import Store
-from flask_scopes.sessions import clock
 from flask_scopes.sessions.mongo import MongoStore
 from flask_scopes.sessions.redis import RedisStore
 from flask_scopes.sessions.sql import SQLStore

@@ -8,11 +8,11 @@ import typing as t
 
 import flask
 
+from .. import clock
 from .. import commands
 from .. import contexts
 from .. import interface as proxy
 from ..places import declared
-from . import clock
 from . import messages
 from .command import command_for
 from .in_hand import InHand
@@ -27,6 +27,9 @@ if t.TYPE_CHECKING:
     from ..extension import Scopes
     from .records import Head
     from .records import Store
+
+
+Revoking: t.TypeAlias = c.Callable[[str | None, list[str], str | None], object]
 
 
 class ServerSessions:
@@ -88,6 +91,7 @@ class ServerSessions:
             return InHand()
 
         self._in_hand = in_hand
+        self._revoking: list[Revoking] = []
         scopes.on_init_app(self._set_up)
 
     def _set_up(self, app: flask.Flask) -> None:
@@ -139,6 +143,7 @@ class ServerSessions:
         :return: whether it was there.
         :raises SessionStoreError: the store is away.
         """
+        self._tell(None, [session_id], None)
         return self._end([session_id]) > 0
 
     def revoke_all(self, user: object, *, but: str | None = None) -> int:
@@ -150,8 +155,30 @@ class ServerSessions:
         """
         with reaching(self.store):
             heads = [head for head in self.store.of(str(user)) if head.id != but]
+        self._tell(str(user), [head.id for head in heads], but)
         over = sum(head.expires <= clock.now() for head in heads)
         return max(0, self._end([head.id for head in heads]) - over)
+
+    def on_revoke(self, step: Revoking) -> None:
+        """Call *step* whenever sessions are about to be revoked, with the user if it is
+        all of theirs, the ids, and the id of the one that stays: for what would make
+        them anew.
+        """
+        self._revoking.append(step)
+
+    def value(self, session_id: str, name: str) -> str | None:
+        """What a session has under *name*, as JSON; None if it has nothing there.
+
+        :raises SessionStoreError: the store is away.
+        """
+        with reaching(self.store):
+            stored = self.store.load(session_id)
+        row = stored.rows.get(name) if stored else None
+        return None if row is None else row.text
+
+    def _tell(self, user: str | None, ids: list[str], but: str | None) -> None:
+        for step in self._revoking:
+            step(user, ids, but)
 
     def purge(self) -> int:
         """Remove what is over, where the database does not by itself. For SQL;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections.abc as c
 import typing as t
 
-from . import clock
+from .. import clock
 from . import messages
 from .session import Found
 

@@ -12,8 +12,8 @@ import typing as t
 import flask
 from flask.sessions import SessionInterface
 
+from .. import clock
 from .. import contexts
-from . import clock
 from . import messages
 from . import saving
 from .finding import find

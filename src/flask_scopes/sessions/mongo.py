@@ -21,11 +21,11 @@ from pymongo import IndexModel
 from pymongo import InsertOne
 from pymongo import UpdateOne
 
+from ..clock import date_of
 from ..mongo import Mongo
 from ..mongo.durable import durable
 from ..mongo.durable import transaction_with
 from ..mongo.transactions import plain
-from .clock import date_of
 from .records import Change
 from .records import Fields
 from .records import Head

@@ -1,0 +1,196 @@
+"""Signing in with a password, signing out, and what letters do."""
+
+from __future__ import annotations
+
+import collections.abc as c
+import dataclasses
+import typing as t
+
+import flask
+from werkzeug.exceptions import MethodNotAllowed
+
+from . import messages
+from .guards import Guards
+from .upstream import login_user
+from .upstream import logout_user
+from .users import email_key
+from .users import is_address
+
+if t.TYPE_CHECKING:
+    from ..sessions import ServerSessions
+    from .links import Links
+    from .passwords import Passwords
+    from .throttle import Attempts
+    from .users import Account
+    from .users import Users
+
+_RESET, _SIGN_IN = "reset", "sign-in"
+
+
+class Accounts(Guards):
+    """See :class:`~flask_scopes.login.Login`, of which this is the part about accounts:
+    it needs ``users=``.
+    """
+
+    passwords: Passwords
+    _attempts: Attempts | None
+    _links: Links | None
+    _sessions: ServerSessions | None
+    _users: Users | None
+
+    @property
+    def users(self) -> Users:
+        """Where accounts are.
+
+        :raises SetupError: this Login was not told.
+        """
+        if self._users is None:
+            raise messages.missing("login.users", "users")
+        return self._users
+
+    @property
+    def links(self) -> Links:
+        """What is behind the slash of links in letters.
+
+        :raises SetupError: this Login was not told where accounts are.
+        """
+        if self._links is None:
+            raise messages.missing("login.links", "users")
+        return self._links
+
+    def check(self, email: str, password: str) -> Account | None:
+        """The account that has this address and this password; None if there is none
+        such, which takes as long. Each call is an attempt, and counted, whatever
+        becomes of the request. A hash that is no longer the best is replaced.
+
+        :raises TooManyAttempts: there were too many, here or from this address.
+        :raises TooBusy: too many others are signing in.
+        """
+        users, name, address = self.users, email_key(email), _address()
+        if self._attempts is not None:
+            self._attempts.begin(_SIGN_IN, name, address)
+        account = users.find(email) if is_address(email) else None
+        hashed = None if account is None else account.password
+        if not self.passwords.verify(hashed, password) or account is None or not hashed:
+            return None
+        if self._attempts is not None:
+            self._attempts.succeeded(_SIGN_IN, name, address)
+        if self.passwords.needs_rehash(hashed):
+            better = self.passwords.hash(password)
+            if users.set_password(account, better):
+                account = dataclasses.replace(account, password=better)
+        return account
+
+    def sign_in(self, email: str, password: str, *, remember: bool = False) -> bool:
+        """Sign in whoever has this address and this password, if there is somebody, and
+        they are active. What another user had in the session is gone.
+
+        :param remember: whether this device signs in again when its session is over.
+        :raises TooManyAttempts: there were too many, here or from this address.
+        :raises TooBusy: too many others are signing in.
+        """
+        account = self.check(email, password)
+        user = None if account is None else self._user_callback(account.id)
+        if account is None or user is None:
+            return False
+        if flask.session.get("_user_id") not in (None, account.id):
+            flask.session.clear()
+        return bool(login_user(user, remember=remember))
+
+    def sign_out(self) -> None:
+        """Sign out this device: all that is in the session is gone, and it is not
+        remembered.
+
+        :raises MethodNotAllowed: in a GET request, which any page can make a browser
+            send, with an ``<img>``.
+        """
+        if flask.request.method in {"GET", "HEAD"}:
+            raise MethodNotAllowed(["POST"])
+        logout_user()
+        asked = flask.session.get("_remember")
+        flask.session.clear()
+        if asked is not None:
+            # To delete the cookie, as the request ends.
+            flask.session["_remember"] = asked
+
+    def sign_out_everywhere(self, user: object, *, but_here: bool = False) -> None:
+        """End all sessions of *user*, and let no device of theirs be remembered, at
+        once. (Without ``sessions=`` the former stay.) Tokens are good as before.
+
+        :param user: their id, or what is the same as text.
+        :param but_here: whether the session of this request stays, if it is theirs.
+        """
+        here = None
+        if self._sessions is not None and flask.has_request_context():
+            here = self._sessions.current
+        if self._sessions is not None:
+            self._sessions.revoke_all(user, but=here if but_here else None)
+        elif self._devices is not None:
+            mine = flask.session.get("_remembered") if but_here else None
+            self._devices.forget_all(str(user), but=mine)
+
+    def set_password(self, account: Account, password: str) -> bool:
+        """Give *account* another password, and sign it out everywhere but here.
+
+        :return: whether it was done: not if another request was quicker.
+        :raises TooBusy: too many others are signing in.
+        """
+        if not self.users.set_password(account, self.passwords.hash(password)):
+            return False
+        self.sign_out_everywhere(account.id, but_here=True)
+        return True
+
+    # ---- Letters
+
+    def send_reset(self, email: str, send: c.Callable[[Account, str], object]) -> None:
+        """If somebody has this address, call *send* with their account and the text for
+        a link, once this unit has succeeded. Nobody is told whether there is somebody.
+
+        :param send: writes to ``account.email``, not to what was typed. To take no
+            longer for who is known here, it leaves the sending to a queue.
+        :raises TooManyAttempts: it was asked for too often, for it or from here.
+        """
+        if self._attempts is not None:
+            self._attempts.begin(_RESET, email_key(email), _address())
+        account = self.users.find(email) if is_address(email) else None
+        if account is not None:
+            self._send(account, self.links.for_reset(account), send)
+
+    def send_confirmation(
+        self, account: Account, send: c.Callable[[Account, str], object]
+    ) -> None:
+        """Call *send* with *account* and the text for a link by which its owner
+        confirms the address, once this unit has succeeded.
+        """
+        self._send(account, self.links.for_confirmation(account), send)
+
+    def _send(
+        self, account: Account, text: str, send: c.Callable[[Account, str], object]
+    ) -> None:
+        self._scopes.after_commit(lambda: send(account, text))
+
+    def reset_password(self, text: str, password: str) -> Account | None:
+        """Give the account that a link with *text* is for another password, and sign it
+        out everywhere.
+
+        :return: None if the link is not good, or was used.
+        :raises TooBusy: too many others are signing in.
+        """
+        account = self.links.to_reset(text)
+        if account is None or not self.set_password(account, password):
+            return None
+        return account
+
+    def confirm_email(self, text: str) -> Account | None:
+        """Note that the address belongs to whom the link with *text* was sent to.
+
+        :return: None if the link is not good, or was used.
+        """
+        account = self.links.to_confirm(text)
+        if account is None or not self.users.confirm(account):
+            return None
+        return account
+
+
+def _address() -> str | None:
+    return flask.request.remote_addr if flask.has_request_context() else None

@@ -1,0 +1,284 @@
+"""Flask-Login's manager, with a user that belongs to the request, and cookies that are
+good once.
+"""
+
+from __future__ import annotations
+
+import collections.abc as c
+import contextlib
+import contextvars
+import datetime
+import hashlib
+import typing as t
+
+import flask
+
+from .. import clock
+from .. import contexts
+from .. import lookup
+from ..places import declared
+from ..places import name_of
+from ..places import place_of
+from ..recipe import UNSET
+from ..resource import check_factory
+from ..resource import recipe_of
+from ..scope import Scope
+from . import messages
+from .identity import Identity
+from .identity import TokenSession
+from .identity import this_identity
+from .upstream import COOKIE_DURATION
+from .upstream import COOKIE_NAME
+from .upstream import LoginManager
+from .upstream import app
+from .upstream import config
+from .upstream import user_loaded_from_cookie
+
+if t.TYPE_CHECKING:
+    from ..extension import Scopes
+    from ..resource import Resource
+    from ..unit import Unit
+    from .remember import Devices
+    from .remember import Kept
+    from .remember import Remembered
+    from .tokens import Tokens
+
+UserT = t.TypeVar("UserT")
+# What came of remember-me cookies in this request, in all attempts at it: each is good
+# once, and what an attempt that is given up was told is for the next.
+_checked: contextvars.ContextVar[dict[str, Remembered | None] | None] = (
+    contextvars.ContextVar("flask_scopes.login.checked", default=None)
+)
+
+
+class Manager(LoginManager):
+    """See :class:`~flask_scopes.login.Login`, of which this is the part that loads."""
+
+    _scopes: Scopes
+    _devices: Devices | None
+    _tokens: Tokens | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Not by the address: people change that, and Flask-Login believes a header.
+        self._session_identifier_generator = _identifier
+        self._resource: Resource[[], t.Any] | None = None
+
+    def user(
+        self, loader: c.Callable[[str], UserT | None], /
+    ) -> Resource[[], UserT | None]:
+        """Decorate the function that loads a user, given their id as text: what comes
+        of it is the resource of whoever is signed in, loaded at first use and at most
+        once per unit. It is None for nobody, for who is not active, and where there is
+        no request.
+
+        ``flask_login.current_user`` is the same object. After a login or a logout in
+        the same request it is another one, and so is what was built from it.
+
+        :raises SetupError: there is such a function already, or it is async.
+        """
+        check_factory(Scope.REQUEST, loader)
+        known = self._user_callback
+        if known is not None:
+            raise messages.two_loaders(name_of(known), place_of(known))
+        self._user_callback = loader
+
+        @declared(name_of(loader), place_of(loader))
+        def current_user() -> UserT | None:
+            return t.cast("UserT | None", self._current())
+
+        for name in ("__doc__", "__module__", "__qualname__"):
+            setattr(current_user, name, getattr(loader, name, None))
+        self._resource = self._scopes.request(current_user)
+        return t.cast("Resource[[], UserT | None]", self._resource)
+
+    def _current(self) -> object:
+        """Who is signed in, in this unit."""
+        identity = this_identity()
+        if identity is None:
+            return None
+        if identity.user is UNSET:
+            self._load_user()
+        user = identity.user
+        if not identity.is_of_this_unit():
+            user_id = getattr(user, self.id_attribute)()
+            user = None if user_id is None else self._user_callback(user_id)
+        return user if getattr(user, "is_authenticated", False) else None
+
+    def user_of(self, identity: Identity) -> object:
+        """For ``flask_login.current_user``: never None."""
+        if self._resource is not None and self._is_to_be_asked():
+            found = self._resource()
+            if found is not None:
+                return found
+            if recipe_of(self._resource).replacements:
+                return self.anonymous_user()
+        if identity.user is UNSET:
+            self._load_user()
+        return identity.user
+
+    def _is_to_be_asked(self) -> bool:
+        # In a body that is streamed, what was loaded before is still to be had.
+        unit = lookup.unit_in_progress()
+        return unit is not None and unit.is_open()
+
+    def forget_user(self, identity: Identity) -> None:
+        """Let whose request it is be found out again, and what was built from it be
+        built again.
+        """
+        identity.user, identity.unit = UNSET, None
+        request = contexts.innermost_request.get(None)
+        if self._resource is None or request is None:
+            return
+        recipe = recipe_of(self._resource)
+        of_request = t.cast("Unit | None", contexts.unit_of(request))
+        for unit in {of_request, lookup.open_unit()}:
+            for store in () if unit is None else (*unit.sent, unit):
+                store.hide_all_from(recipe)
+
+    # ---- What Flask-Login calls
+
+    def _load_user(self) -> None:
+        identity = this_identity()
+        if identity is None:
+            return
+        identity.is_loading = True
+        try:
+            if self._take_token(identity):
+                token = identity.token
+                user = token and self._user_callback(token.user)
+                self._update_request_context_with_user(user)
+            else:
+                super()._load_user()
+        finally:
+            identity.is_loading = False
+
+    def _take_token(self, identity: Identity) -> bool:
+        """Whether this request has come with a token, be it good or not: then that is
+        all that counts, and its session is an empty one.
+        """
+        if isinstance(identity.session, TokenSession):
+            return True
+        given = flask.request.authorization
+        text = given.token if given and given.type == "bearer" else None
+        if self._tokens is None or not text or not self._tokens.is_one(text):
+            return False
+        session = TokenSession()
+        contexts.swap_session(contexts.innermost_request.get(), session)
+        identity.session = session
+        identity.token = self._tokens.check(text)
+        return True
+
+    def _update_request_context_with_user(self, user: t.Any = None) -> None:
+        identity = this_identity()
+        if identity is None:
+            return
+        if not identity.is_loading:
+            self.forget_user(identity)
+        if user is None:
+            user = self.anonymous_user()
+        elif not hasattr(user, "is_authenticated"):
+            raise messages.no_user(self._user_callback, user)
+        identity.set(user)
+
+    def _load_user_from_remember_cookie(self, cookie: str) -> t.Any:
+        identity = this_identity()
+        found = self._check_once(cookie)
+        user = None if found is None else self._user_callback(found.user)
+        if identity is None or found is None or user is None:
+            if identity is not None:
+                identity.forgets = True
+            return None
+        identity.keeps = found.kept
+        flask.session["_user_id"] = found.user
+        flask.session["_fresh"] = False
+        flask.session["_id"] = self._session_identifier_generator()
+        flask.session["_remembered"] = found.device
+        flask.session.pop("_fresh_at", None)
+        user_loaded_from_cookie.send(app(), user=user)
+        return user
+
+    def _check_once(self, cookie: str) -> Remembered | None:
+        checked = _checked.get()
+        checked = {} if checked is None else checked
+        if cookie not in checked:
+            devices = self._devices
+            checked[cookie] = None if devices is None else devices.check(cookie)
+        return checked[cookie]
+
+    def _update_remember_cookie(self, response: flask.Response) -> flask.Response:
+        """After each request, as Flask-Login has it; without a look into a session that
+        nobody else has looked into.
+        """
+        identity, asked = this_identity(), ""
+        session = identity.session if identity else None
+        if identity is None or session is None or isinstance(session, TokenSession):
+            return response
+        if getattr(session, "accessed", True) and "_remember" in session:
+            asked = session.pop("_remember")
+        if asked == "set" and "_user_id" in session:
+            self._remember(response)
+        elif asked == "clear" or (identity.forgets and identity.keeps is None):
+            self._forget(response)
+        elif identity.keeps is not None:
+            self._send_cookie(response, identity.keeps)
+        return response
+
+    def _remember(self, response: flask.Response) -> None:
+        session, devices = flask.session, self._devices
+        if devices is None:
+            return
+        lasts = config().get("REMEMBER_COOKIE_DURATION", COOKIE_DURATION)
+        lasts = session.pop("_remember_seconds", lasts)
+        if not isinstance(lasts, datetime.timedelta):
+            lasts = datetime.timedelta(seconds=lasts)
+        if "_remembered" in session:
+            devices.forget([session["_remembered"]])
+        session["_remembered"], kept = devices.add(str(session["_user_id"]), lasts)
+        self._send_cookie(response, kept)
+
+    def _forget(self, response: flask.Response) -> None:
+        cookie = flask.request.cookies.get(self._cookie_name())
+        device = self._devices.device_of(cookie) if self._devices and cookie else None
+        if device is not None and self._devices:
+            self._devices.forget([device])
+        response.delete_cookie(self._cookie_name(), **self._cookie_flags())
+
+    def _send_cookie(self, response: flask.Response, kept: Kept) -> None:
+        response.set_cookie(
+            self._cookie_name(),
+            kept.cookie,
+            expires=clock.date_of(kept.expires),
+            **self._cookie_flags(),
+        )
+
+    def _cookie_name(self) -> str:
+        return str(config().get("REMEMBER_COOKIE_NAME", COOKIE_NAME))
+
+    def _cookie_flags(self) -> dict[str, t.Any]:
+        settings = config()
+        # As the one of the session, unless it is said.
+        secure = app().session_interface.get_cookie_secure(app())
+        return {
+            "domain": settings.get("REMEMBER_COOKIE_DOMAIN"),
+            "path": settings.get("REMEMBER_COOKIE_PATH", "/"),
+            "secure": settings.get("REMEMBER_COOKIE_SECURE", secure),
+            "httponly": settings.get("REMEMBER_COOKIE_HTTPONLY", True),
+            "samesite": settings.get("REMEMBER_COOKIE_SAMESITE") or "Lax",
+        }
+
+
+@contextlib.contextmanager
+def around_attempts() -> c.Generator[None, None, None]:
+    """Around all attempts at a request."""
+    token = _checked.set({})
+    try:
+        yield
+    finally:
+        _checked.reset(token)
+
+
+def _identifier() -> str:
+    """What a session is bound to, loosely: what the browser calls itself."""
+    agent = flask.request.headers.get("User-Agent", "")
+    return hashlib.sha256(agent.encode("utf-8", "surrogatepass")).hexdigest()
