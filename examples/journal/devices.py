@@ -1,5 +1,6 @@
-"""Where somebody is signed in. Each browser has a session of its own, on the server:
-it can be ended from here, and then the browser that has it is nobody's."""
+"""Where somebody is signed in. Each browser has a session of its own, on the server,
+and perhaps a cookie that makes another one: both can be ended from here, and then the
+browser that has them is nobody's."""
 
 from flask import Blueprint
 from flask import abort
@@ -12,7 +13,7 @@ from .auth import sign_in_first
 from .models import browser_name
 from .resources import audit
 from .resources import current_user
-from .resources import sessions
+from .resources import login
 from .seed import ready
 
 bp = Blueprint("devices", __name__, url_prefix="/devices")
@@ -24,16 +25,15 @@ bp.add_app_template_filter(browser_name)
 @bp.get("")
 def index() -> ResponseReturnValue:
     user = current_user() or abort(401)
-    return render_template("devices.html", devices=sessions.of(user.id))
+    return render_template("devices.html", devices=login.devices(user.id))
 
 
 @bp.post("/<device_id>/sign-out")
 def sign_out(device_id: str) -> ResponseReturnValue:
     user = current_user() or abort(401)
-    if device_id not in {device.id for device in sessions.of(user.id)}:
+    if not login.sign_out_device(user.id, device_id):
         abort(404)  # It is over already, or somebody else's.
     audit().note("signed out a device")
-    sessions.revoke(device_id)
     return redirect(url_for(".index"))
 
 
@@ -41,5 +41,5 @@ def sign_out(device_id: str) -> ResponseReturnValue:
 def sign_out_others() -> ResponseReturnValue:
     user = current_user() or abort(401)
     audit().note("signed out all other devices")
-    sessions.revoke_all(user.id, but=sessions.current)
+    login.sign_out_everywhere(user.id, but_here=True)
     return redirect(url_for(".index"))

@@ -11,6 +11,7 @@ from itertools import count
 from typing import Any
 
 from bson import ObjectId
+from flask_login import UserMixin  # type: ignore[import-untyped]  # it has none
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -35,17 +36,19 @@ BEGINNINGS = {
 
 
 @dataclass(frozen=True)
-class User:
+class User(UserMixin):  # type: ignore[misc]  # Flask-Login has no types
     id: ObjectId
     name: str
     email: str
+    confirmed: bool = False
     admin: bool = False
     entries: int = 0
 
     @classmethod
     def from_row(cls, row: Document) -> "User":
         admin, entries = row.get("admin", False), row.get("entries", 0)
-        return cls(row["_id"], row["name"], row["email"], admin, entries)
+        confirmed = row.get("confirmed", False)
+        return cls(row["_id"], row["name"], row["email"], confirmed, admin, entries)
 
 
 @dataclass(frozen=True)

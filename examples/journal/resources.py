@@ -14,17 +14,16 @@ There is nothing else to learn: import what you need and call it where you need 
 """
 
 from datetime import timedelta
-from secrets import token_hex
 
 from bson import ObjectId
 from flask import abort
-from flask import current_app
 from flask import g
-from flask import session
 from pymongo import IndexModel
-from werkzeug.security import generate_password_hash
 
 from flask_scopes import Scopes
+from flask_scopes.login import Login
+from flask_scopes.login.mongo import MongoRecords
+from flask_scopes.login.mongo import MongoUsers
 from flask_scopes.mongo import Mongo
 from flask_scopes.sessions import ServerSessions
 from flask_scopes.sessions.mongo import MongoStore
@@ -49,9 +48,8 @@ mongo = Mongo(scopes)
 
 QUARTER = int(timedelta(days=90).total_seconds())
 
-accounts = mongo.database(
-    "accounts", indexes={"people": [IndexModel("email", unique=True)]}
-)
+people = MongoUsers(mongo, "accounts", collection="people")
+accounts = people.database
 """The database that knows who people are."""
 
 events = mongo.database(
@@ -60,13 +58,6 @@ events = mongo.database(
     indexes={"trail": [IndexModel("at", expireAfterSeconds=QUARTER)]},
 )
 """The database that remembers what happened."""
-
-
-@scopes.application
-def nobody() -> str:
-    """The password hash of nobody, so that refusing an unknown e-mail address takes
-    as long as refusing a wrong password."""
-    return generate_password_hash(token_hex(), current_app.config["PASSWORD_METHOD"])
 
 
 @scopes.application
@@ -81,7 +72,7 @@ def house() -> House:
 # sessions are in MongoDB: a list of who is signed in where, and a way to end it.
 
 store = MongoStore(mongo, "sessions")
-sessions = ServerSessions(scopes, store, user_key="user")
+sessions = ServerSessions(scopes, store)
 
 
 @scopes.session
@@ -96,12 +87,24 @@ def looked_for() -> list[str]:
 # they are called while a page is made, from whichever module, they are built once.
 
 
-@scopes.request
-def current_user() -> User | None:
-    """Who is asking. The session keeps an id; the person is read once a request."""
-    if "user" not in session:
-        return None
-    row = accounts().people.find_one({"_id": ObjectId(session["user"])})
+# Attempts to guess a password, devices that are remembered, and tokens of programs.
+records = MongoRecords(scopes, mongo, "sessions")
+login = Login(
+    scopes,
+    add_context_processor=False,  # templates call `current_user()`, as views do
+    users=people,
+    records=records,
+    sessions=sessions,
+)
+login.login_view, login.login_message = "auth.sign_in", None
+login.refresh_view, login.needs_refresh_message = "auth.password", None
+
+
+@login.user
+def current_user(user_id: str) -> User | None:
+    """Who is asking. The session, or a token, has an id; the person is read once a
+    request, when somebody first asks."""
+    row = accounts().people.find_one({"_id": ObjectId(user_id)})
     return User.from_row(row) if row else None
 
 

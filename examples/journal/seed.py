@@ -12,13 +12,16 @@ from bson import ObjectId
 from flask import current_app
 from flask import g
 from pymongo import ReturnDocument
-from werkzeug.security import generate_password_hash
+
+from flask_scopes.login import email_key
 
 from .models import Document
 from .resources import accounts
 from .resources import events
 from .resources import journal
+from .resources import login
 from .resources import mongo
+from .resources import records
 from .resources import scopes
 from .resources import store
 
@@ -36,7 +39,7 @@ def ready() -> None:
     It is done once in each, before the first request: what `before_first_request` used
     to be for. A process that cannot reach MongoDB does not begin to serve.
     """
-    for database in (accounts, events, store.database):
+    for database in (accounts, events, store.database, records.database):
         mongo.create_indexes(database)
     # The note goes last, so whoever was interrupted begins again. Each step adds only
     # what is missing, so two at once do no harm. And what people deleted stays so.
@@ -50,15 +53,16 @@ def ready() -> None:
 
 def seed(person: Document) -> None:
     """Let there be a person, and what they wrote: in a unit of work for them."""
-    method = current_app.config["PASSWORD_METHOD"]
     new = {
         "name": person["name"],
+        "email": person["email"],
         "admin": person.get("admin", False),
-        "password": generate_password_hash(demo()["password"], method),
+        "password": login.passwords.hash(demo()["password"]),
+        "confirmed": True,
         "entries": len(person["entries"]),
     }
     found = accounts().people.find_one_and_update(
-        {"email": person["email"]},
+        {"email_key": email_key(person["email"])},
         {"$setOnInsert": new},
         upsert=True,
         return_document=ReturnDocument.AFTER,

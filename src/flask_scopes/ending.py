@@ -294,7 +294,7 @@ def restore_session(app: Flask, request: contexts.Context) -> None:
         return
     unit = _unit_of(request)
     if unit is not None:
-        unit.forget_session()
+        unit.restore_session()
     interface = app.session_interface
     try:
         # One of ours, from the server, would have to be asked for once more.

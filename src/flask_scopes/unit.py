@@ -21,6 +21,7 @@ from .teardown import finish
 
 if t.TYPE_CHECKING:
     from .building import Build
+    from .recipe import Recipe
     from .session_objects import Held
 
 
@@ -75,6 +76,7 @@ class Unit(Committing):
         "doomed",
         "followed",
         "forks",
+        "from_session",
         "held",
         "last",
         "precedes_teardown",
@@ -108,6 +110,8 @@ class Unit(Committing):
         """
         self.last: c.Callable[[], object] | None = None
         """What is to be called after these, in the same way."""
+        self.from_session: list[Recipe] = []
+        """Of what was built from what has changed in the session by other means."""
         self.precedes_teardown = False
         """Whether it is to end before the app's own teardown functions, as
         one of these would close what it has to commit.
@@ -169,6 +173,22 @@ class Unit(Committing):
         for name in [*self.held]:
             if name not in kept:
                 self.forget(name)
+
+    def forget_built_from(self, recipe: Recipe) -> None:
+        """Let calls no longer find what *recipe* made, nor what was built from that;
+        and once more, if the session is put back to what it was.
+        """
+        self.from_session.append(recipe)
+        for store in (*self.sent, self):
+            store.hide_all_from(recipe)
+
+    def restore_session(self) -> None:
+        """The session is put back to what it was: let calls no longer find what was
+        built from it.
+        """
+        self.forget_session()
+        for recipe in self.from_session[:]:
+            self.forget_built_from(recipe)
 
     def forget(self, name: str) -> None:
         """Let calls no longer find what the session has by *name*."""

@@ -38,7 +38,7 @@ def open_site(home: Home) -> c.Iterator[OpenSite]:
     """Opens sites that are closed when the test ends."""
     with contextlib.ExitStack() as stack:
 
-        def open_it(**options: object) -> Site:
+        def open_it(**options: t.Any) -> Site:
             site = Site(home, **options)
             stack.callback(site.close)
             return site

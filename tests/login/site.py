@@ -1,4 +1,4 @@
-"""A site that people sign in to, with accounts and records in a database of each kind."""
+"""A site that people sign in to, with its accounts in a database of each kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typing as t
 
 import argon2
 import flask
-import flask_login
+import flask_login  # type: ignore[import-untyped]  # it has no types
 import pytest
 import sqlalchemy as sa
 from bson import ObjectId
@@ -86,7 +86,8 @@ class Parts:
 
 def parts_in_mongo(scopes: Scopes) -> Parts:
     mongo = Mongo(scopes)
-    users, records, store = MongoUsers(mongo), MongoRecords(scopes, mongo), MongoStore(mongo)
+    users, store = MongoUsers(mongo), MongoStore(mongo)
+    records = MongoRecords(scopes, mongo)
 
     def create() -> None:
         for each in (users, records, store):

@@ -464,6 +464,28 @@ def test_a_change_of_privileges_is_a_new_secret(open_site: OpenSite, key: str) -
 
 
 @one_store
+def test_whoever_loses_a_right_gets_no_new_secret(open_site: OpenSite) -> None:
+    site = open_site()
+
+    def doubt() -> str:
+        # As Flask-Login does with whoever comes with another browser.
+        flask.session["_fresh"] = False
+        return "doubted"
+
+    site.app.post("/doubt")(doubt)
+    browser = site.client()
+    browser.post("/login/ann")
+    browser.post("/set?_fresh=1")
+    old = site.cookie(browser)
+    thief = site.client(old)
+    thief.post("/doubt")
+
+    assert site.cookie(thief) == old
+    browser.post("/logout")
+    assert thief.get("/").json == {}
+
+
+@one_store
 def test_another_key_for_the_user(open_site: OpenSite) -> None:
     site = open_site(user_key="who")
     browser = site.client()

@@ -9,11 +9,11 @@ import typing as t
 
 import pytest
 
+from flask_scopes.clock import date_of
 from flask_scopes.sessions import Change
 from flask_scopes.sessions import Head
 from flask_scopes.sessions import Row
 from flask_scopes.sessions import Store
-from flask_scopes.sessions.clock import date_of
 from flask_scopes.sessions.mongo import MongoStore
 from flask_scopes.sessions.redis import RedisStore
 from flask_scopes.sessions.sql import SQLStore

@@ -9,6 +9,7 @@ from secrets import token_hex
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from flask import g
 from flask.testing import FlaskClient
@@ -16,10 +17,12 @@ from pymongo.database import Database
 from werkzeug.test import TestResponse
 
 from flask_scopes.embedded import mongod
+from flask_scopes.login import Passwords
 from journal import create_app
 from journal.models import Document
 from journal.resources import accounts
 from journal.resources import journal
+from journal.resources import login
 from journal.resources import mongo
 from journal.resources import scopes
 from journal.seed import demo
@@ -36,11 +39,11 @@ class Visitor:
         return self.client.get(path)
 
     def post(self, path: str, **fields: str) -> TestResponse:
-        return self.client.post(path, data={"csrf": self.token(), **fields})
+        return self.client.post(path, data={"csrf_token": self.token(), **fields})
 
     def token(self) -> str:
         page = self.client.get("/", follow_redirects=True).text
-        found = re.search(r'name="csrf" value="([^"]+)"', page)
+        found = re.search(r'name="csrf_token" value="([^"]+)"', page)
         assert found
         return found[1]
 
@@ -92,6 +95,9 @@ def make_app(
     mongo_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[MakeApp]:
     """Makes applications, each with databases of its own unless told otherwise."""
+    # Quick: there is nothing to guard here.
+    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(login, "passwords", Passwords(scopes, hasher=quick))
     monkeypatch.setenv("JOURNAL_INSTANCE", str(tmp_path))
     made: list[Flask] = []
 
@@ -99,7 +105,6 @@ def make_app(
         own = {
             "MONGO_URI": mongo_uri,
             "MONGO_DATABASE_PREFIX": f"{token_hex(4)}_",
-            "PASSWORD_METHOD": "pbkdf2:sha256:1",  # quick: nothing to guard here
             "TESTING": True,
         }
         made.append(create_app(own | config))

@@ -90,7 +90,7 @@ def test_a_copy_of_the_cookie_is_worth_nothing_after_signing_out(app: Flask) -> 
 
 
 def test_it_is_for_those_who_are_signed_in(visitor: Visitor) -> None:
-    assert visitor.get("/devices").location == "/?next=/devices"
+    assert visitor.get("/devices").location == "/?next=%2Fdevices"
     assert visitor.post("/devices/sign-out-others").location == "/"
 
 

@@ -246,7 +246,7 @@ class Together:
 
 def at_once(path: str, form: dict[str, str], *visitors: Visitor) -> list[int]:
     """What they are answered who send the same at the same moment."""
-    forms = [{"csrf": visitor.token(), **form} for visitor in visitors]
+    forms = [{"csrf_token": visitor.token(), **form} for visitor in visitors]
     together = Together()
     with mongo.session.override(factory=together), ThreadPoolExecutor() as threads:
         posts = [

@@ -135,7 +135,7 @@ def test_without_seed_the_databases_are_empty_but_ready(make_app: MakeApp) -> No
 
     assert count_everything(app) == (0, 0)
     with app.app_context():
-        assert accounts().people.index_information()["email_1"]["unique"]
+        assert accounts().people.index_information()["email_key_1"]["unique"]
         assert "at_1" in events().trail.index_information()
 
 

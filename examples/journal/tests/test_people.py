@@ -154,7 +154,11 @@ def test_who_is_not_signed_in_is_asked_to_and_comes_back(
 )
 def test_signing_in_never_leads_to_another_site(visitor: Visitor, target: str) -> None:
     token = visitor.token()
-    form = {"csrf": token, "email": "mina@example.org", "password": "ink-and-paper"}
+    form = {
+        "csrf_token": token,
+        "email": "mina@example.org",
+        "password": "ink-and-paper",
+    }
     answer = visitor.client.post("/", query_string={"next": target}, data=form)
 
     assert (answer.status_code, answer.location) == (302, "/entries")
@@ -167,7 +171,7 @@ def test_signing_in_never_leads_to_another_site(visitor: Visitor, target: str) -
 def test_a_form_without_the_secret_of_the_session_changes_nothing(
     tomasz: Visitor, path: str, token: str | None
 ) -> None:
-    form = {"text": "x"} if token is None else {"text": "x", "csrf": token}
+    form = {"text": "x"} if token is None else {"text": "x", "csrf_token": token}
     answer = tomasz.client.post(path, data=form)
 
     assert answer.status_code == 400
@@ -175,13 +179,13 @@ def test_a_form_without_the_secret_of_the_session_changes_nothing(
 
 
 def test_without_a_session_no_secret_is_right(visitor: Visitor) -> None:
-    assert visitor.client.post("/", data={"csrf": ""}).status_code == 400
+    assert visitor.client.post("/", data={"csrf_token": ""}).status_code == 400
 
 
 def test_only_those_who_keep_the_house_see_it(
     visitor: Visitor, tomasz: Visitor, mina: Visitor
 ) -> None:
-    assert visitor.get("/admin").location == "/?next=/admin"
+    assert visitor.get("/admin").location == "/?next=%2Fadmin"
     assert tomasz.get("/admin").status_code == 403
     assert "Not your door" in tomasz.get("/admin").text
     assert "House" not in tomasz.get("/entries").text

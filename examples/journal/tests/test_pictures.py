@@ -21,7 +21,7 @@ GIF = b"GIF89a" + bytes(10)
 def put(
     visitor: Visitor, place: str, content: bytes, name: str = "a.png"
 ) -> TestResponse:
-    form = {"csrf": visitor.token(), "picture": (BytesIO(content), name)}
+    form = {"csrf_token": visitor.token(), "picture": (BytesIO(content), name)}
     return visitor.client.post(f"{place}/picture", data=form)
 
 

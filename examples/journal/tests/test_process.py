@@ -91,7 +91,7 @@ def fetch(browser: OpenerDirector, url: str, **form: str) -> str:
 
 
 def token(page: str) -> str:
-    found = re.search(r'name="csrf" value="([^"]+)"', page)
+    found = re.search(r'name="csrf_token" value="([^"]+)"', page)
     assert found
     return found[1]
 
@@ -104,9 +104,9 @@ def test_what_was_written_is_still_there_after_a_restart(tmp_path: Path) -> None
     with running(tmp_path, signal.SIGINT) as journal:
         secret = token(fetch(browser, journal))
         person = {"email": "leila@example.org", "password": "ink-and-paper"}
-        page = fetch(browser, journal, csrf=secret, **person)
+        page = fetch(browser, journal, csrf_token=secret, **person)
         assert "Leila Haddad" in page
-        form = {"title": "Kept", "text": "Across a restart", "csrf": token(page)}
+        form = {"title": "Kept", "text": "Across a restart", "csrf_token": token(page)}
         assert "Across a restart" in fetch(browser, f"{journal}/entries/new", **form)
         if sys.platform == "linux":
             assert processes_of(tmp_path)

@@ -78,9 +78,9 @@ class Reader:
             return str(answer.read().decode())
 
     def send(self, path: str, **fields: str) -> str:
-        found = re.search(r'name="csrf" value="([^"]+)"', self.get(path))
+        found = re.search(r'name="csrf_token" value="([^"]+)"', self.get(path))
         assert found
-        body = urlencode({"csrf": found[1], **fields}).encode()
+        body = urlencode({"csrf_token": found[1], **fields}).encode()
         with self.browser.open(self.address + path, body, timeout=30) as answer:
             assert answer.status == 200
             return str(answer.read().decode())

@@ -22,6 +22,7 @@ from .remember import Devices
 from .throttle import Attempts
 from .throttle import Throttle
 from .tokens import Tokens
+from .upstream import current_user
 from .upstream import user_logged_in
 from .upstream import user_logged_out
 from .upstream import user_login_confirmed
@@ -119,7 +120,9 @@ class Login(Accounts):
     def _set_up(self, app: flask.Flask) -> None:
         if getattr(app, "login_manager", None) is self:
             return
-        super().init_app(app, self._adds_context_processor)
+        super().init_app(app, False)
+        if self._adds_context_processor:
+            app.context_processor(_for_templates)
         let_requests_have_it(app, self)
         home: Application = app.extensions["scopes"]
         home.answers.append(messages.page_for)
@@ -170,3 +173,8 @@ class Login(Accounts):
 
     def _end_by_theft(self, user: str, device: str) -> None:
         self._both.end_sessions(user, device)
+
+
+def _for_templates() -> dict[str, t.Any]:
+    """As Flask-Login does it; but who looks at no user, loads none."""
+    return {"current_user": current_user}

@@ -24,6 +24,11 @@ from .upstream import current_user
 from .upstream import user_needs_refresh
 from .upstream import user_unauthorized
 
+if t.TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+    from .tokens import Token
+
 _FRESH_AT: t.Final = "_fresh_at"
 _SCOPES: t.Final = "scopes_required"
 
@@ -53,6 +58,14 @@ class Guards(Manager):
         since = clock.now() - session.get(_FRESH_AT, 0.0)
         return bool(session.get("_fresh")) and 0 <= since <= max_age.total_seconds()
 
+    @property
+    def token(self) -> Token | None:
+        """The token that this request has come with, if it has."""
+        identity = this_identity()
+        if identity is not None:
+            self._take_token(identity)
+        return identity.token if identity else None
+
     def requires(self, *scopes: str) -> c.Callable[[View], View]:
         """Decorate a view, below its route, that takes tokens which may be used for all
         of *scopes*. A user who is signed in without one may use it as well.
@@ -63,8 +76,7 @@ class Guards(Manager):
         def refused() -> t.Any:
             if not current_user.is_authenticated:
                 return self.unauthorized()
-            identity = this_identity()
-            token = identity.token if identity else None
+            token = self.token
             if token is not None and not token.scopes.issuperset(scopes):
                 return _answer(403, "insufficient_scope", scope=" ".join(scopes))
             return None
@@ -102,7 +114,7 @@ class Guards(Manager):
         if not hasattr(view, _SCOPES):
             flask.abort(_answer(403, "insufficient_scope"))
 
-    def unauthorized(self) -> t.Any:
+    def unauthorized(self) -> ResponseReturnValue:
         """What somebody gets who is not signed in: the page to sign in; for a program,
         a 401 and JSON.
         """
@@ -111,7 +123,7 @@ class Guards(Manager):
             return _answer(401, "unauthorized")
         return super().unauthorized()
 
-    def needs_refresh(self) -> t.Any:
+    def needs_refresh(self) -> ResponseReturnValue:
         """What somebody gets who has to give their password again, in the same way."""
         if self.needs_refresh_callback is None and origin.is_program(flask.request):
             user_needs_refresh.send(app())
@@ -134,6 +146,11 @@ class Guards(Manager):
         if session.get("_remember") == "set" and self._devices is None:
             raise messages.missing("login_user(remember=True)", "records")
         self._note_freshness()
+        # What has proved before a login that a form is ours proves it to whoever knew
+        # the session then: Flask-WTF makes another one.
+        name = config().get("WTF_CSRF_FIELD_NAME", "csrf_token")
+        session.pop(name, None)
+        flask.g.pop(name, None)
 
     def _note_freshness(self, sender: flask.Flask | None = None, **sent: t.Any) -> None:
         session = flask.session

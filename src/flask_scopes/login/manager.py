@@ -133,8 +133,9 @@ class Manager(LoginManager):
         recipe = recipe_of(self._resource)
         of_request = t.cast("Unit | None", contexts.unit_of(request))
         for unit in {of_request, lookup.open_unit()}:
-            for store in () if unit is None else (*unit.sent, unit):
-                store.hide_all_from(recipe)
+            if unit is not None:
+                # Also if the request fails: then nobody has signed in or out.
+                unit.forget_built_from(recipe)
 
     # ---- What Flask-Login calls
 

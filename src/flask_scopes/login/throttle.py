@@ -123,11 +123,15 @@ class Attempts:
     def _give_back(self, bucket: str) -> None:
         # (Whoever guesses and signs in as themselves in turn has no gain by it: what
         # they guess is counted.)
-        found = self._records.get(bucket)
-        if found is not None:
+        for _ in range(_TRIES):
+            found = self._records.get(bucket)
+            if found is None:
+                return
             count = max(0, int(found.data["count"]) - 1)
             data = {"count": count, "free_at": clock.now()}
-            self._records.swap(found, data, found.expires)
+            if self._records.swap(found, data, found.expires):
+                return
+            time.sleep(random.uniform(0, _LONGEST_PAUSE))
 
 
 def _place(address: str | None) -> str:

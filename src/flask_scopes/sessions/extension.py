@@ -50,8 +50,8 @@ class ServerSessions:
         ``SQLStore``, or what does the same.
     :param user_key: which value of the session says whose it is. Flask-Login's, by
         default.
-    :param privileged_keys: which values say what its user may do in it. If one changes,
-        the session gets a new secret.
+    :param privileged_keys: which values say what its user may do in it. If one changes
+        to anything but false, the session gets a new secret.
     :param idle: how long a session lasts that is not used. Last use is noted to the
         minute.
     :param lifetime: how long it lasts at all, from the login on.

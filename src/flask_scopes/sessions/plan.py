@@ -30,6 +30,10 @@ if t.TYPE_CHECKING:
     from .session import ServerSession
     from .tokens import Key
 
+# What a value that tells of a right may become without giving any: otherwise whoever
+# makes Flask-Login doubt a session would be the one who gets its new secret.
+_NO_MORE: t.Final = "false"
+
 _log = logging.getLogger("flask_scopes")
 
 
@@ -75,7 +79,10 @@ def plan_of(
         if name not in found.hidden
     }
     # Without a user, there are no rights: a login makes another session.
-    gives = after is not None and any(key in changes for key in policy.privileged_keys)
+    gives = after is not None and any(
+        key in changes and changes[key].new != _NO_MORE
+        for key in policy.privileged_keys
+    )
     if session.rotates or gives:
         return _renewed(session, found, changes, policy, visit)
     if changes and found.head.is_ending:
