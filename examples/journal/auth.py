@@ -11,9 +11,9 @@ from flask import request
 from flask import url_for
 from flask.typing import ResponseReturnValue
 from flask_login import confirm_login  # type: ignore[import-untyped]  # it has none
-from flask_login import login_user
 
 from flask_scopes.login import EmailTaken
+from flask_scopes.login import is_address
 
 from .letters import confirmation
 from .resources import audit
@@ -58,7 +58,7 @@ def register() -> ResponseReturnValue:
     email = request.form.get("email", "").strip()
     password = request.form.get("password", "")
     problem = None if 0 < len(name) <= 80 else "Tell us your name."
-    if len(email) > 254 or not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
+    if not is_address(email) or not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
         problem = problem or "That does not look like an e-mail address."
     problem = problem or password_problem(password)
     if problem:
@@ -69,7 +69,7 @@ def register() -> ResponseReturnValue:
     except EmailTaken:
         problem = "Somebody already registered with this e-mail address."
         return render_template("register.html", problem=problem), 409
-    login_user(login.user_callback(account.id))
+    login.sign_in_as(login.user_callback(account.id))
     login.send_confirmation(account, confirmation)
     audit().note("registered")
     scopes.after_commit(lambda: mongo.create_indexes(journal))

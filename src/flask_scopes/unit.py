@@ -110,7 +110,7 @@ class Unit(Committing):
         """
         self.last: c.Callable[[], object] | None = None
         """What is to be called after these, in the same way."""
-        self.from_session: list[Recipe] = []
+        self.from_session: set[Recipe] = set()
         """Of what was built from what has changed in the session by other means."""
         self.precedes_teardown = False
         """Whether it is to end before the app's own teardown functions, as
@@ -178,7 +178,7 @@ class Unit(Committing):
         """Let calls no longer find what *recipe* made, nor what was built from that;
         and once more, if the session is put back to what it was.
         """
-        self.from_session.append(recipe)
+        self.from_session.add(recipe)
         for store in (*self.sent, self):
             store.hide_all_from(recipe)
 
@@ -187,7 +187,7 @@ class Unit(Committing):
         built from it.
         """
         self.forget_session()
-        for recipe in self.from_session[:]:
+        for recipe in list(self.from_session):
             self.forget_built_from(recipe)
 
     def forget(self, name: str) -> None:

@@ -14,7 +14,7 @@ import typing as t
 
 import argon2
 import flask
-import flask_login
+import flask_login  # type: ignore[import-untyped]  # it has no types
 import pytest
 import sqlalchemy as sa
 import werkzeug.security
@@ -52,7 +52,7 @@ class Person(AccountColumns, Base):
 
 
 @dataclasses.dataclass
-class User(flask_login.UserMixin):  # type: ignore[misc]  # it has no types
+class User(flask_login.UserMixin):  # type: ignore[misc]  # the same
     id: str
     email: str
     password: str = ""
@@ -108,7 +108,7 @@ class Target:
     def signed_in(self, email: str = OWNER, **form: str) -> Client:
         """The browser of somebody who is."""
         client = self.browser()
-        response = guess(client, PASSWORD, email, **form)
+        response = guess(client, PASSWORD, email, form=form)
         assert response.status_code == 302
         return client
 
@@ -244,7 +244,8 @@ class Ours(Target):
         return self.login.sign_in(email, password, remember=remember)
 
     def sign_out(self) -> object:
-        return self.login.sign_out()
+        self.login.sign_out()
+        return None
 
     def whose(self) -> User | None:
         return self.current_user()
@@ -371,12 +372,12 @@ def guess(
     address: str = OWNERS_ADDRESS,
     query: dict[str, str] | None = None,
     headers: dict[str, str] | None = None,
-    **form: str,
+    form: c.Mapping[str, str] | None = None,
 ) -> t.Any:
     """Try to sign in."""
     return client.post(
         "/sign-in",
-        data={"email": email, "password": password, **form},
+        data={"email": email, "password": password, **(form or {})},
         environ_base={"REMOTE_ADDR": address},
         query_string=query,
         headers=headers,

@@ -28,6 +28,7 @@ from .users import Account
 from .users import EmailTaken
 from .users import Users
 from .users import email_key
+from .users import is_address
 
 __all__ = [
     "Account",
@@ -43,5 +44,6 @@ __all__ = [
     "TooManyAttempts",
     "Users",
     "email_key",
+    "is_address",
     "local_path",
 ]

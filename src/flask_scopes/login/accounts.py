@@ -83,7 +83,7 @@ class Accounts(Guards):
 
     def sign_in(self, email: str, password: str, *, remember: bool = False) -> bool:
         """Sign in whoever has this address and this password, if there is somebody, and
-        they are active. What another user had in the session is gone.
+        they are active.
 
         :param remember: whether this device signs in again when its session is over.
         :raises TooManyAttempts: there were too many, here or from this address.
@@ -91,11 +91,18 @@ class Accounts(Guards):
         """
         account = self.check(email, password)
         user = None if account is None else self._user_callback(account.id)
-        if account is None or user is None:
-            return False
-        if flask.session.get("_user_id") not in (None, account.id):
+        return user is not None and self.sign_in_as(user, remember=remember)
+
+    def sign_in_as(self, user: object, *, remember: bool = False) -> bool:
+        """Sign in *user*, however they have proved who they are, if they are active:
+        ``flask_login.login_user``. What another user had in the session is gone.
+
+        :param remember: whether this device signs in again when its session is over.
+        """
+        user_id = getattr(user, self.id_attribute)()
+        if flask.session.get("_user_id") not in (None, user_id):
             flask.session.clear()
-        return bool(login_user(user, remember=remember))
+        return login_user(user, remember=remember)
 
     def sign_out(self) -> None:
         """Sign out this device: all that is in the session is gone, and it is not

@@ -14,7 +14,6 @@ from .. import clock
 from ..views import View
 from . import messages
 from . import origin
-from .identity import TokenSession
 from .identity import this_identity
 from .manager import Manager
 from .upstream import EXEMPT_METHODS
@@ -134,9 +133,8 @@ class Guards(Manager):
         """Where to go after a login: what ``next`` says, in the address, the form or
         the session, if that is a path on this site; otherwise *default*.
         """
-        said = flask.request.values.get("next")
-        if said is None and not isinstance(flask.session, TokenSession):
-            said = flask.session.pop("next", None)
+        kept = None if self.token else flask.session.pop("next", None)
+        said = flask.request.values.get("next", kept)
         return origin.local_path(said) or default
 
     # ---- When the password was given

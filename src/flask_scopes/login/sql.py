@@ -115,11 +115,16 @@ class SQLUsers:
 
     def _key(self, user_id: str) -> t.Any:
         """The primary key that *user_id* is the text of, if it is of any."""
-        kind = self._model.id.type.python_type
+        column = self._model.id.type
         try:
-            return kind(user_id)
+            key = column.python_type(user_id)
         except ValueError:
             return None
+        if isinstance(column, sa.Integer):
+            largest = 2 ** (63 if isinstance(column, sa.BigInteger) else 31)
+            # Or the database fails, and with it the transaction.
+            return key if -largest <= key < largest else None
+        return key
 
 
 _NEEDED: t.Final = ("id", "email", "email_key", "password", "confirmed")

@@ -1,0 +1,373 @@
+"""Devices that are remembered, and what becomes of a cookie that two have."""
+
+from __future__ import annotations
+
+import collections.abc as c
+import concurrent.futures
+import datetime
+import threading
+import typing as t
+
+import flask
+import flask_login  # type: ignore[import-untyped]  # it has no types
+import pytest
+
+from flask_scopes import SetupError
+
+from ..sessions.site import Clock
+from .site import KINDS
+from .site import Browser
+from .site import OpenSite
+from .site import Site
+from .site import new_cookies
+
+every_kind = pytest.mark.parametrize("home", KINDS, indirect=True)
+ANN = "ann@example.org"
+NAME = "remember_token"
+GRACE = datetime.timedelta(seconds=11)
+
+
+def remembered(site: Site) -> Browser:
+    browser = site.browser(ANN, remember="1")
+    assert browser.remembered
+    return browser
+
+
+def devices_of(site: Site) -> list[str]:
+    with site.app.app_context():
+        account = site.login.users.find(ANN)
+        assert account
+        return [each.id for each in site.login.devices(account.id)]
+
+
+@every_kind
+def test_it_signs_in_again_and_is_another_cookie_then(site: Site) -> None:
+    browser = remembered(site)
+    first = browser.remembered
+    assert browser.who == ANN
+    assert browser.remembered == first
+
+    browser.restart()
+    assert browser.who == ANN
+
+    assert browser.remembered != first
+    assert browser.who == ANN
+
+
+@every_kind
+def test_a_cookie_that_two_have_signs_out_both(
+    site: Site, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner, thief = remembered(site), site.browser()
+    thief.remembered = str(owner.remembered)
+    assert thief.who == ANN
+    clock.pass_by(GRACE)
+
+    owner.restart()
+    assert owner.who == "nobody"
+
+    assert owner.remembered is None
+    assert thief.who == "nobody"
+    thief.restart()
+    assert thief.who == "nobody"
+    assert "used twice" in caplog.text
+    assert devices_of(site) == []
+
+
+@every_kind
+def test_requests_at_once_are_no_theft(site: Site) -> None:
+    @site.scopes.retry(50)
+    def again() -> str:
+        # SQLite has room for one that writes: others begin anew.
+        user = site.current_user()
+        return user.email if user else "nobody"
+
+    site.view("/again", again)
+    browser = remembered(site)
+    gate = threading.Barrier(8)
+
+    def ask(_: int) -> tuple[str, str | None]:
+        another = site.browser()
+        another.remembered = str(browser.remembered)
+        gate.wait(20)
+        return str(another.get("/again").text), another.remembered
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(ask, range(8)))
+
+    assert {who for who, _ in found} == {ANN}
+    # One has got the next; the others keep what they have, for a moment.
+    assert len({cookie for _, cookie in found}) == 2
+    (newest,) = {cookie for _, cookie in found} - {browser.remembered}
+    last = site.browser()
+    last.remembered = str(newest)
+    assert last.who == ANN
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_a_request_that_fails_tells_the_next_cookie(
+    site: Site, status: int, clock: Clock
+) -> None:
+    def fail() -> t.NoReturn:
+        assert site.current_user()
+        if status == 500:
+            raise LookupError
+        flask.abort(404)
+
+    site.view("/fail", fail)
+    browser = remembered(site)
+    browser.restart()
+    before = browser.remembered
+
+    assert browser.get("/fail").status_code == status
+    assert browser.remembered != before
+    clock.pass_by(GRACE)
+    browser.restart()
+    assert browser.who == ANN
+
+
+def test_a_commit_that_fails_tells_the_next_cookie(site: Site, clock: Clock) -> None:
+    @site.scopes.request
+    def fails() -> c.Iterator[None]:
+        yield
+        raise LookupError
+
+    def fail() -> str:
+        assert site.current_user()
+        fails()
+        return "kept"
+
+    site.view("/fail", fail)
+    browser = remembered(site)
+    browser.restart()
+
+    assert browser.get("/fail").status_code == 500
+    clock.pass_by(GRACE)
+    browser.restart()
+    assert browser.who == ANN
+
+
+def test_a_request_that_begins_anew_tells_the_next_cookie(
+    site: Site, clock: Clock
+) -> None:
+    tries: list[int] = []
+
+    @site.scopes.retry(3, on=LookupError)
+    def twice() -> str:
+        assert site.current_user()
+        tries.append(1)
+        if len(tries) < 3:
+            raise LookupError
+        return "done"
+
+    site.view("/twice", twice)
+    browser = remembered(site)
+    browser.restart()
+    before = browser.remembered
+
+    assert browser.get("/twice").text == "done"
+    assert browser.remembered != before
+    clock.pass_by(GRACE)
+    browser.restart()
+    assert browser.who == ANN
+
+
+def test_a_login_that_fails_is_not_remembered(site: Site) -> None:
+    def fail() -> t.NoReturn:
+        assert site.login.sign_in(ANN, "correct horse", remember=True)
+        raise LookupError
+
+    site.view("/fail", fail, methods=["POST"])
+    browser = site.browser()
+
+    response = browser.post("/fail")
+
+    assert NAME not in new_cookies(response)
+    assert devices_of(site) == []
+
+
+def test_signing_out_forgets_the_device(site: Site) -> None:
+    browser = remembered(site)
+    copied = str(browser.remembered)
+
+    browser.post("/sign-out")
+
+    assert browser.remembered is None
+    thief = site.browser()
+    thief.remembered = copied
+    assert thief.who == "nobody"
+
+
+def test_signing_out_with_flask_logins_own_function_does_too(site: Site) -> None:
+    site.view("/out", lambda: str(flask_login.logout_user()), methods=["POST"])
+    browser = remembered(site)
+    copied = str(browser.remembered)
+
+    browser.post("/out")
+
+    assert browser.remembered is None
+    thief = site.browser()
+    thief.remembered = copied
+    assert thief.who == "nobody"
+
+
+def test_what_is_made_up_is_nobodys_and_ends_nothing(site: Site) -> None:
+    browser = remembered(site)
+    good = str(browser.remembered)
+    payload, _, signature = good.partition("|")
+    device, _, secret = payload.partition(".")
+    with site.app.test_request_context():
+        old_kind = flask_login.encode_cookie("1")
+    for cookie in [
+        "x",
+        "",
+        "|",
+        "1|abc",
+        old_kind,
+        f"{device}.{secret[::-1]}|{signature}",
+        f"{device[::-1]}.{secret}|{signature}",
+        f"{payload}|{signature[::-1]}",
+        good[:-1],
+        "\u00e9|\u00e9",
+        "a" * 4000,
+    ]:
+        thief = site.browser()
+        thief.remembered = cookie
+        assert thief.who == "nobody"
+
+    browser.restart()
+    assert browser.who == ANN
+
+
+def test_it_is_over_when_it_was_said_to_be(site: Site, clock: Clock) -> None:
+    site.app.config["REMEMBER_COOKIE_DURATION"] = datetime.timedelta(days=20)
+    browser = remembered(site)
+    copied = str(browser.remembered)
+
+    clock.pass_by(datetime.timedelta(days=19))
+    browser.restart()
+    assert browser.who == ANN
+    assert browser.remembered != copied
+
+    clock.pass_by(datetime.timedelta(days=2))
+    browser.restart()
+    # Though somebody has kept it.
+    browser.remembered = str(browser.remembered)
+    assert browser.who == "nobody"
+
+
+def test_a_login_may_say_how_long(site: Site, clock: Clock) -> None:
+    def sign_in() -> str:
+        account = site.login.users.find(ANN)
+        assert account
+        hour = datetime.timedelta(hours=1)
+        flask_login.login_user(site.load(account.id), remember=True, duration=hour)
+        return "in"
+
+    site.view("/in", sign_in, methods=["POST"])
+    browser = site.browser()
+    browser.post("/in")
+    clock.pass_by(datetime.timedelta(hours=2))
+    browser.restart()
+
+    assert browser.who == "nobody"
+
+
+def test_the_cookie_is_kept_from_scripts_and_other_sites(site: Site) -> None:
+    response = site.browser().sign_in(ANN, remember="1")
+    (line,) = [
+        each for each in response.headers.getlist("Set-Cookie") if each.startswith(NAME)
+    ]
+
+    for flag in ("HttpOnly", "SameSite=Lax", "Path=/", "Expires="):
+        assert flag in line
+    assert "Secure" not in line
+    site.app.config["SCOPES_SESSION_SECURE"] = True
+    response = site.browser().sign_in(ANN, remember="1")
+    (line,) = [
+        each for each in response.headers.getlist("Set-Cookie") if each.startswith(NAME)
+    ]
+    assert "Secure" in line
+
+
+def test_an_older_key_is_still_good(site: Site) -> None:
+    browser = remembered(site)
+    site.app.config["SECRET_KEY_FALLBACKS"] = [site.app.secret_key]
+    site.app.secret_key = "a newer key"
+    browser.restart()
+
+    assert browser.who == ANN
+
+    site.app.config["SECRET_KEY_FALLBACKS"] = []
+    browser.restart()
+    # It was signed with the newer one then.
+    assert browser.who == ANN
+
+
+def test_signing_in_anew_on_a_device_is_one_device(site: Site) -> None:
+    browser = remembered(site)
+    browser.sign_in(ANN, remember="1")
+
+    assert len(devices_of(site)) == 1
+
+
+def test_it_is_not_fresh(site: Site) -> None:
+    site.view("/fresh", lambda: str(flask_login.login_fresh()))
+    browser = remembered(site)
+    assert browser.get("/fresh").text == "True"
+    browser.restart()
+    assert browser.who == ANN
+
+    assert browser.get("/fresh").text == "False"
+
+
+def test_flask_login_knows_that_somebody_is_remembered(site: Site) -> None:
+    site.view("/is", lambda: str(flask_login.login_remembered()))
+
+    assert remembered(site).get("/is").text == "True"
+    assert site.browser(ANN).get("/is").text == "False"
+
+
+def test_somebody_who_is_gone_is_not_remembered(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = remembered(site)
+    browser.restart()
+    monkeypatch.setattr(site.login.users, "get", lambda user_id: None)
+
+    assert browser.who == "nobody"
+    assert browser.remembered is None
+
+
+def test_without_records_it_cannot_be(open_site: OpenSite) -> None:
+    site = open_site(records=None)
+    site.register()
+    site.app.testing = True
+
+    with pytest.raises(SetupError, match="records"):
+        site.browser().sign_in(ANN, remember="1")
+    assert site.browser(ANN).who == ANN
+
+
+def test_in_sqlite_it_goes_on_with_what_the_request_has_begun(
+    site: Site, clock: Clock
+) -> None:
+    """Two connections would wait for one another, so it is not another cookie."""
+
+    def page() -> str:
+        sql = site.parts.records._connections._sql
+        sql.session().connection().exec_driver_sql("SELECT 1 FROM users")
+        user = site.current_user()
+        return user.email if user else "nobody"
+
+    site.view("/page", page)
+    browser = remembered(site)
+    before = browser.remembered
+    browser.restart()
+
+    assert browser.get("/page").text == ANN
+    assert browser.remembered == before
+    browser.restart()
+    clock.pass_by(GRACE)
+    assert browser.who == ANN
+    assert browser.remembered != before
