@@ -171,7 +171,11 @@ def _page_for(
     if page is not None:
         asked = request.request
         text = "Answered %s [%s] with %d"
-        app.logger.error(text, asked.path, asked.method, page.code, exc_info=error)
+        said = text, asked.path, asked.method, page.code
+        if getattr(error, "is_expected", False):
+            app.logger.info(*said)
+        else:
+            app.logger.error(*said, exc_info=error)
     return page
 
 

@@ -9,6 +9,7 @@ import typing as t
 import flask
 from werkzeug.exceptions import MethodNotAllowed
 
+from .. import clock
 from . import messages
 from .guards import Guards
 from .upstream import login_user
@@ -127,25 +128,66 @@ class Accounts(Guards):
         :param user: their id, or what is the same as text.
         :param but_here: whether the session of this request stays, if it is theirs.
         """
-        here = None
-        if self._sessions is not None and flask.has_request_context():
-            here = self._sessions.current
+        # A request that has come with a token has no session.
+        is_here = but_here and flask.has_request_context() and not self.token
         if self._sessions is not None:
-            self._sessions.revoke_all(user, but=here if but_here else None)
+            here = self._sessions.current if is_here else None
+            self._sessions.revoke_all(user, but=here)
         elif self._devices is not None:
-            mine = flask.session.get("_remembered") if but_here else None
+            mine = flask.session.get("_remembered") if is_here else None
             self._devices.forget_all(str(user), but=mine)
 
     def set_password(self, account: Account, password: str) -> bool:
-        """Give *account* another password, and sign it out everywhere but here.
+        """Give *account* another password, and sign it out everywhere but here, where
+        the session and the cookie of the device are other ones then: copies of them are
+        worth nothing.
 
         :return: whether it was done: not if another request was quicker.
         :raises TooBusy: too many others are signing in.
         """
+        if not self._change_password(account, password, but_here=True):
+            return False
+        if flask.has_request_context() and not self.token:
+            self._renew_this_device(account.id)
+        return True
+
+    def _change_password(
+        self, account: Account, password: str, *, but_here: bool
+    ) -> bool:
         if not self.users.set_password(account, self.passwords.hash(password)):
             return False
-        self.sign_out_everywhere(account.id, but_here=True)
+        self.sign_out_everywhere(account.id, but_here=but_here)
+        # And who has come in by the old one, until nobody could any more.
+        has_session = but_here and flask.has_request_context() and not self.token
+        session: t.Any = flask.session if has_session else None
+        own = None if session is None else session._get_current_object()
+        self._scopes.after_commit(lambda: self._end_all_but(account.id, own))
         return True
+
+    def _end_all_but(self, user: str, session: t.Any) -> None:
+        """End what *user* has now, but for *session*, which may not be saved yet."""
+        if self._sessions is not None:
+            stays: set[str] = getattr(session, "ids", set())
+            for each in self._sessions.of(user):
+                if each.id not in stays:
+                    self._sessions.revoke(each.id)
+        if self._devices is not None:
+            device = None if session is None else session.get("_remembered")
+            self._devices.forget_all(user, but=device)
+
+    def _renew_this_device(self, user: str) -> None:
+        session = flask.session
+        if session.get("_user_id") != user:
+            return
+        # On the server it is another one then, with another id and no grace.
+        values = dict(session)
+        session.clear()
+        session.update(values)
+        device = session.get("_remembered")
+        record = self._devices.found(device) if self._devices and device else None
+        if record is not None:
+            session["_remember"] = "set"
+            session["_remember_seconds"] = record.expires - clock.now()
 
     # ---- Letters
 
@@ -184,9 +226,10 @@ class Accounts(Guards):
         :raises TooBusy: too many others are signing in.
         """
         account = self.links.to_reset(text)
-        if account is None or not self.set_password(account, password):
+        if account is None:
             return None
-        return account
+        done = self._change_password(account, password, but_here=False)
+        return account if done else None
 
     def confirm_email(self, text: str) -> Account | None:
         """Note that the address belongs to whom the link with *text* was sent to.

@@ -7,6 +7,7 @@ So what ends the one ends the other.
 from __future__ import annotations
 
 import json
+import threading
 import typing as t
 
 from .. import clock
@@ -30,6 +31,7 @@ class SessionsAndDevices:
     ) -> None:
         self._sessions = sessions
         self._devices = devices
+        self._ending = threading.local()
         if sessions is not None and devices is not None:
             sessions.on_revoke(self._forget)
 
@@ -52,13 +54,20 @@ class SessionsAndDevices:
         return self._sessions is not None and self._sessions.revoke(device_id)
 
     def end_sessions(self, user: str, device: str) -> None:
-        """End the sessions that a remembered *device* of *user* has begun."""
+        """End the sessions that a remembered *device* of *user* has begun, but for the
+        one of this request.
+        """
         if self._sessions is None:
             return
-        ids = [each.id for each in self._sessions.of(user)]
-        for session_id, begun_by in self._devices_of(ids).items():
-            if begun_by == device:
+        ids = [each.id for each in self._sessions.of(user) if not each.current]
+        begun = self._devices_of(ids)
+        # What becomes of the device, the caller decides.
+        self._ending.device = device
+        try:
+            for session_id in [each for each in ids if begun.get(each) == device]:
                 self._sessions.revoke(session_id)
+        finally:
+            self._ending.device = None
 
     def _devices_of(self, session_ids: list[str]) -> dict[str, str]:
         """By the ids of sessions, the devices that have begun them, if any have."""
@@ -73,7 +82,8 @@ class SessionsAndDevices:
         """Sessions are about to be ended: all of a *user*, *but* for one; or some."""
         devices = t.cast("Devices", self._devices)
         if user is None:
-            devices.forget(set(self._devices_of(ended).values()))
+            found = set(self._devices_of(ended).values())
+            devices.forget(found - {getattr(self._ending, "device", None)})
         else:
             stays = self._devices_of([but]).get(but) if but else None
             devices.forget_all(user, but=stays)

@@ -95,7 +95,7 @@ class Login(Accounts):
         if records is not None:
             self._tokens = Tokens(records, token_prefix)
             self._attempts = Attempts(scopes, records, throttle)
-            self._devices = Devices(records, self._end_by_theft)
+            self._devices = Devices(records, self._end_sessions_of)
         self._both = SessionsAndDevices(sessions, self._devices)
         times = reset_within, confirm_within
         if min(times) < datetime.timedelta(seconds=1):
@@ -171,7 +171,10 @@ class Login(Accounts):
             raise messages.missing("login.purge()", "records")
         return self._records.purge(clock.now())
 
-    def _end_by_theft(self, user: str, device: str) -> None:
+    def _end_sessions_of(self, user: str, device: str) -> None:
+        """End what a remembered *device* of *user* has begun, but for what this request
+        has come with: that ends by itself.
+        """
         self._both.end_sessions(user, device)
 
 

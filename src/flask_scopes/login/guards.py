@@ -14,8 +14,9 @@ from .. import clock
 from ..views import View
 from . import messages
 from . import origin
+from .cookies import FRESH_AT
+from .cookies import Cookies
 from .identity import this_identity
-from .manager import Manager
 from .upstream import EXEMPT_METHODS
 from .upstream import app
 from .upstream import config
@@ -28,11 +29,10 @@ if t.TYPE_CHECKING:
 
     from .tokens import Token
 
-_FRESH_AT: t.Final = "_fresh_at"
 _SCOPES: t.Final = "scopes_required"
 
 
-class Guards(Manager):
+class Guards(Cookies):
     """See :class:`~flask_scopes.login.Login`: the part that refuses."""
 
     def fresh(self, max_age: datetime.timedelta) -> c.Callable[[View], View]:
@@ -54,7 +54,7 @@ class Guards(Manager):
     def is_fresh(self, max_age: datetime.timedelta) -> bool:
         """Whether the user has given their password not longer than *max_age* ago."""
         session = flask.session
-        since = clock.now() - session.get(_FRESH_AT, 0.0)
+        since = clock.now() - session.get(FRESH_AT, 0.0)
         return bool(session.get("_fresh")) and 0 <= since <= max_age.total_seconds()
 
     @property
@@ -69,7 +69,8 @@ class Guards(Manager):
         """Decorate a view, below its route, that takes tokens which may be used for all
         of *scopes*. A user who is signed in without one may use it as well.
 
-        A view without this takes no tokens.
+        A view without this takes no tokens. For a class of views, it belongs into its
+        ``decorators``.
         """
 
         def refused() -> t.Any:
@@ -99,6 +100,8 @@ class Guards(Manager):
             # It was not sent by a page without its knowledge: browsers do not add it.
             return
         trusted = config().get("SCOPES_TRUSTED_ORIGINS") or ()
+        if isinstance(trusted, str):
+            trusted = (trusted,)
         if origin.is_cross_site(request, trusted):
             messages.log_cross_site(request.headers.get("Origin", "which is hidden"))
             flask.abort(403, "This was sent by a page of another site.")
@@ -144,6 +147,7 @@ class Guards(Manager):
         if session.get("_remember") == "set" and self._devices is None:
             raise messages.missing("login_user(remember=True)", "records")
         self._note_freshness()
+        self._drop_anothers_device(str(session["_user_id"]))
         # What has proved before a login that a form is ours proves it to whoever knew
         # the session then: Flask-WTF makes another one.
         name = config().get("WTF_CSRF_FIELD_NAME", "csrf_token")
@@ -153,16 +157,9 @@ class Guards(Manager):
     def _note_freshness(self, sender: flask.Flask | None = None, **sent: t.Any) -> None:
         session = flask.session
         if session.get("_fresh"):
-            session[_FRESH_AT] = clock.now()
+            session[FRESH_AT] = clock.now()
         else:
-            session.pop(_FRESH_AT, None)
-
-    def _logged_out(self, sender: flask.Flask, **sent: t.Any) -> None:
-        session = flask.session
-        session.pop(_FRESH_AT, None)
-        device = session.pop("_remembered", None)
-        if device is not None and self._devices is not None:
-            self._devices.forget([device])
+            session.pop(FRESH_AT, None)
 
 
 def _guard(refused: c.Callable[[], t.Any]) -> c.Callable[[View], View]:

@@ -35,7 +35,9 @@ class Identity:
 
     __slots__ = (
         "__weakref__",
+        "device",
         "forgets",
+        "is_answered",
         "is_loading",
         "keeps",
         "session",
@@ -55,6 +57,10 @@ class Identity:
         """In which that was loaded."""
         self.token: Token | None = None
         """By which, if it was by one."""
+        self.device: str | None = None
+        """Which was remembered, if it has signed in by that."""
+        self.is_answered = False
+        """Whether it is too late for a cookie."""
         self.is_loading = False
         """Whether it is just being found out."""
         self.keeps: Kept | None = None
@@ -142,24 +148,29 @@ class _Globals:
     def _login_user(self) -> object:
         identity = this_identity()
         if identity is None:
-            raise AttributeError(_NAME)
-        return self._scopes_source.user_of(identity)
+            # In a context of another app, inside of a request.
+            base: t.Any = super()
+            return base.__getattr__(_NAME)
+        try:
+            return self._scopes_source.user_of(identity)
+        except AttributeError as error:
+            # Of a property, Python would take it for "there is none".
+            raise messages.loader_failed(error) from error
 
     def __contains__(self, name: str) -> bool:
-        if name == _NAME:
+        if name == _NAME and _request() is not None:
             # Flask-Login asks, and then it is loaded.
-            return _request() is not None
+            return True
         base: t.Any = super()
         return bool(base.__contains__(name))
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name != _NAME:
+        identity = this_identity() if name == _NAME else None
+        if identity is None:
             super().__setattr__(name, value)
             return
-        identity = this_identity()
-        if identity is not None:
-            self._scopes_source.forget_user(identity)
-            identity.set(value)
+        self._scopes_source.forget_user(identity)
+        identity.set(value)
 
     def __delattr__(self, name: str) -> None:
         if name == _NAME:

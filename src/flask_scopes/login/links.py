@@ -63,7 +63,8 @@ class Links:
     ) -> Account | None:
         try:
             said = _serializer(purpose).loads(text, max_age=int(within.total_seconds()))
-        except BadData:
+        except (BadData, ValueError):
+            # The latter of text that is none: half a character.
             return None
         account = self.users.get(said["id"])
         if account is None or said["mark"] != _mark(purpose, account):

@@ -7,13 +7,11 @@ from __future__ import annotations
 import collections.abc as c
 import contextlib
 import contextvars
-import datetime
 import hashlib
 import typing as t
 
 import flask
 
-from .. import clock
 from .. import contexts
 from .. import lookup
 from ..places import declared
@@ -27,11 +25,8 @@ from . import messages
 from .identity import Identity
 from .identity import TokenSession
 from .identity import this_identity
-from .upstream import COOKIE_DURATION
-from .upstream import COOKIE_NAME
 from .upstream import LoginManager
 from .upstream import app
-from .upstream import config
 from .upstream import user_loaded_from_cookie
 
 if t.TYPE_CHECKING:
@@ -39,14 +34,15 @@ if t.TYPE_CHECKING:
     from ..resource import Resource
     from ..unit import Unit
     from .remember import Devices
-    from .remember import Kept
     from .remember import Remembered
     from .tokens import Tokens
 
+# Under which a session has that nobody has come with it yet.
+_UNPROVEN: t.Final = "_unproven"
 UserT = t.TypeVar("UserT")
 # What came of remember-me cookies in this request, in all attempts at it: each is good
 # once, and what an attempt that is given up was told is for the next.
-_checked: contextvars.ContextVar[dict[str, Remembered | None] | None] = (
+checked_cookies: contextvars.ContextVar[dict[str, Remembered | None] | None] = (
     contextvars.ContextVar("flask_scopes.login.checked", default=None)
 )
 
@@ -57,6 +53,7 @@ class Manager(LoginManager):
     _scopes: Scopes
     _devices: Devices | None
     _tokens: Tokens | None
+    _end_sessions_of: c.Callable[[str, str], None]
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,7 +99,9 @@ class Manager(LoginManager):
         user = identity.user
         if not identity.is_of_this_unit():
             user_id = getattr(user, self.id_attribute)()
-            user = None if user_id is None else self._user_callback(user_id)
+            again = None if user_id is None else self._user_callback(user_id)
+            # One who is just being added is not to be found elsewhere.
+            user = user if again is None else again
         return user if getattr(user, "is_authenticated", False) else None
 
     def user_of(self, identity: Identity) -> object:
@@ -114,8 +113,11 @@ class Manager(LoginManager):
             if recipe_of(self._resource).replacements:
                 return self.anonymous_user()
         if identity.user is UNSET:
-            self._load_user()
-        return identity.user
+            is_over = lookup.unit_in_progress() is None
+            # In a body that is streamed there is no unit to load it in any more.
+            with self._scopes.unit() if is_over else contextlib.nullcontext():
+                self._load_user()
+        return self.anonymous_user() if identity.user is UNSET else identity.user
 
     def _is_to_be_asked(self) -> bool:
         # In a body that is streamed, what was loaded before is still to be had.
@@ -142,6 +144,7 @@ class Manager(LoginManager):
     def _load_user(self) -> None:
         identity = this_identity()
         if identity is None:
+            flask.g._login_user = self.anonymous_user()
             return
         identity.is_loading = True
         try:
@@ -151,6 +154,7 @@ class Manager(LoginManager):
                 self._update_request_context_with_user(user)
             else:
                 super()._load_user()
+                self._note_that_it_arrived(identity)
         finally:
             identity.is_loading = False
 
@@ -185,98 +189,55 @@ class Manager(LoginManager):
     def _load_user_from_remember_cookie(self, cookie: str) -> t.Any:
         identity = this_identity()
         found = self._check_once(cookie)
-        user = None if found is None else self._user_callback(found.user)
-        if identity is None or found is None or user is None:
-            if identity is not None:
-                identity.forgets = True
+        if identity is None:
             return None
-        identity.keeps = found.kept
+        identity.keeps = None if found is None else found.kept
+        user = None if found is None else self._user_callback(found.user)
+        if found is None or user is None:
+            identity.keeps, identity.forgets = None, True
+            return None
+        identity.device = found.device
         flask.session["_user_id"] = found.user
         flask.session["_fresh"] = False
         flask.session["_id"] = self._session_identifier_generator()
         flask.session["_remembered"] = found.device
+        if found.kept is not None:
+            flask.session[_UNPROVEN] = True
         flask.session.pop("_fresh_at", None)
         user_loaded_from_cookie.send(app(), user=user)
         return user
 
+    def _note_that_it_arrived(self, identity: Identity) -> None:
+        """Once somebody comes with the session that a remembered device has begun: then
+        they have got its next cookie with it, and the one before is good for nobody.
+        """
+        session = identity.session
+        if identity.device is None and session is not None and _UNPROVEN in session:
+            device = session.get("_remembered")
+            if device and self._devices is not None:
+                self._devices.note_that_it_arrived(device)
+            del session[_UNPROVEN]
+
     def _check_once(self, cookie: str) -> Remembered | None:
-        checked = _checked.get()
+        checked = checked_cookies.get()
         checked = {} if checked is None else checked
         if cookie not in checked:
             devices = self._devices
-            checked[cookie] = None if devices is None else devices.check(cookie)
+            identity = this_identity()
+            in_time = identity is not None and not identity.is_answered
+            found = devices.check(cookie, renew=in_time) if devices else None
+            checked[cookie] = found
         return checked[cookie]
-
-    def _update_remember_cookie(self, response: flask.Response) -> flask.Response:
-        """After each request, as Flask-Login has it; without a look into a session that
-        nobody else has looked into.
-        """
-        identity, asked = this_identity(), ""
-        session = identity.session if identity else None
-        if identity is None or session is None or isinstance(session, TokenSession):
-            return response
-        if getattr(session, "accessed", True) and "_remember" in session:
-            asked = session.pop("_remember")
-        if asked == "set" and "_user_id" in session:
-            self._remember(response)
-        elif asked == "clear" or (identity.forgets and identity.keeps is None):
-            self._forget(response)
-        elif identity.keeps is not None:
-            self._send_cookie(response, identity.keeps)
-        return response
-
-    def _remember(self, response: flask.Response) -> None:
-        session, devices = flask.session, self._devices
-        if devices is None:
-            return
-        lasts = config().get("REMEMBER_COOKIE_DURATION", COOKIE_DURATION)
-        lasts = session.pop("_remember_seconds", lasts)
-        if not isinstance(lasts, datetime.timedelta):
-            lasts = datetime.timedelta(seconds=lasts)
-        if "_remembered" in session:
-            devices.forget([session["_remembered"]])
-        session["_remembered"], kept = devices.add(str(session["_user_id"]), lasts)
-        self._send_cookie(response, kept)
-
-    def _forget(self, response: flask.Response) -> None:
-        cookie = flask.request.cookies.get(self._cookie_name())
-        device = self._devices.device_of(cookie) if self._devices and cookie else None
-        if device is not None and self._devices:
-            self._devices.forget([device])
-        response.delete_cookie(self._cookie_name(), **self._cookie_flags())
-
-    def _send_cookie(self, response: flask.Response, kept: Kept) -> None:
-        response.set_cookie(
-            self._cookie_name(),
-            kept.cookie,
-            expires=clock.date_of(kept.expires),
-            **self._cookie_flags(),
-        )
-
-    def _cookie_name(self) -> str:
-        return str(config().get("REMEMBER_COOKIE_NAME", COOKIE_NAME))
-
-    def _cookie_flags(self) -> dict[str, t.Any]:
-        settings = config()
-        # As the one of the session, unless it is said.
-        secure = app().session_interface.get_cookie_secure(app())
-        return {
-            "domain": settings.get("REMEMBER_COOKIE_DOMAIN"),
-            "path": settings.get("REMEMBER_COOKIE_PATH", "/"),
-            "secure": settings.get("REMEMBER_COOKIE_SECURE", secure),
-            "httponly": settings.get("REMEMBER_COOKIE_HTTPONLY", True),
-            "samesite": settings.get("REMEMBER_COOKIE_SAMESITE") or "Lax",
-        }
 
 
 @contextlib.contextmanager
 def around_attempts() -> c.Generator[None, None, None]:
     """Around all attempts at a request."""
-    token = _checked.set({})
+    token = checked_cookies.set({})
     try:
         yield
     finally:
-        _checked.reset(token)
+        checked_cookies.reset(token)
 
 
 def _identifier() -> str:

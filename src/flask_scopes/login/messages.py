@@ -32,6 +32,9 @@ class TooManyAttempts(ScopesError):
     429.
     """
 
+    # For `hooks.py`: who guesses shall not fill the log.
+    is_expected = True
+
     def __init__(self, text: str, wait: float) -> None:
         super().__init__(text)
         self.wait = wait
@@ -157,6 +160,15 @@ def no_user(loader: c.Callable[..., object], found: object) -> ScopesError:
         f"Loaded for {caller()}.\n\n"
         "To fix it, let its class be a flask_login.UserMixin; or let the function"
         " return None for nobody."
+    )
+
+
+def loader_failed(reason: AttributeError) -> ScopesError:
+    return ScopesError(
+        f"The user of this request could not be loaded: AttributeError: {reason}.\n\n"
+        f"Asked for at {caller()}.\n\n"
+        "To fix it, see the function at @login.user, in the traceback above. (To pass"
+        " the error on\nwould look as if flask.g had no user.)"
     )
 
 

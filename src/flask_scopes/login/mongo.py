@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import typing as t
 
 from ..extras import brought_by
@@ -27,6 +26,7 @@ from .users import email_key
 
 if t.TYPE_CHECKING:
     import collections.abc as c
+    import contextlib
 
     from pymongo.client_session import ClientSession
     from pymongo.collection import Collection
@@ -185,10 +185,8 @@ class MongoRecords:
             found = self._records.find(query, session=self._session())
             return [_record(each) for each in found]
 
-    @contextlib.contextmanager
-    def apart(self) -> c.Generator[bool, None, None]:
-        with self._scopes.unit():
-            yield True
+    def apart(self) -> contextlib.AbstractContextManager[None]:
+        return self._scopes.unit()
 
     def purge(self, now: float) -> int:
         return 0

@@ -63,10 +63,11 @@ def local_path(target: str | None) -> str | None:
 
 def is_program(request: Request) -> bool:
     """Whether *request* is for JSON, so that a page to sign in would be no answer."""
-    if request.authorization is not None or request.is_json:
+    given, accepted = request.authorization, request.accept_mimetypes
+    if request.is_json or (given is not None and given.type == "bearer"):
         return True
-    if request.headers.get("Sec-Fetch-Dest") == "empty":
-        # By a script of a page: `fetch()`.
-        return True
-    accepted = request.accept_mimetypes
-    return accepted["application/json"] > accepted["text/html"]
+    if any(kind == "text/html" for kind, _ in accepted):
+        return accepted["application/json"] > accepted["text/html"]
+    # By a script of a page, as `fetch()` does.
+    by_script = request.headers.get("Sec-Fetch-Dest") == "empty"
+    return by_script or accepted["application/json"] > accepted["text/html"]

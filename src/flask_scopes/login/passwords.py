@@ -21,6 +21,7 @@ with brought_by("login", "argon2", "flask_scopes.login works with argon2-cffi"):
 
 from argon2.exceptions import InvalidHashError
 from argon2.exceptions import VerificationError
+from argon2.exceptions import VerifyMismatchError
 from werkzeug.security import check_password_hash
 
 from ..places import declared
@@ -83,13 +84,14 @@ class Passwords:
         :raises TooBusy: too many others are being hashed.
         """
         with self._in_turn():
-            if hashed and hashed.startswith(_WERKZEUG):
-                return check_password_hash(hashed, password)
             try:
+                if hashed and hashed.startswith(_WERKZEUG):
+                    return check_password_hash(hashed, password)
                 return self._hasher.verify(hashed or self._nobodys(), _bytes(password))
-            except VerificationError:
+            except VerifyMismatchError:
                 return False
-            except InvalidHashError:
+            except (VerificationError, ValueError):
+                # It is no hash; or no password that Werkzeug has made one of.
                 messages.log_unknown_hash()
         return self.verify(None, password)
 

@@ -57,10 +57,9 @@ class Records(t.Protocol):
         """The records of one kind that somebody owns, also such as are over."""
         ...
 
-    def apart(self) -> contextlib.AbstractContextManager[bool]:
+    def apart(self) -> contextlib.AbstractContextManager[None]:
         """Around what is to stay whatever becomes of the unit around it: a unit of its
-        own. Whether it is that: SQLite has room for one that writes, so what a unit
-        there has begun is gone on with.
+        own, or what comes to the same.
         """
         ...
 

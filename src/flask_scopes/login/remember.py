@@ -1,10 +1,14 @@
 """Remember-me: a cookie that signs a device in again when its session is over.
 
 It names a record, and has a secret of which the record has a hash. The secret is good
-once: whoever signs in with it gets another one. If an older one comes, two have the
-same cookie, and nobody can tell which of them is the thief: then the device is not
-remembered any more, and what was signed in by it is signed out. (Barry Jaspan described
-it in 2006.) Requests that were on their way as it changed still sign in for a moment.
+once: whoever signs in with it gets another one. If the one before comes after that was
+used, two have the same cookie, and nobody can tell which of them is the thief: then the
+device is not remembered any more, and what was signed in by it is signed out. (Barry
+Jaspan described it in 2006.)
+
+An answer may be lost, or come too late for a cookie; so the one before is good until
+the next has come. And requests that are on their way together have the same one: for a
+moment after it was exchanged it is good, and no other is made.
 
 What a cookie says is signed as Flask-Login does it, so a made up one changes nothing.
 """
@@ -12,6 +16,7 @@ What a cookie says is signed as Flask-Login does it, so a made up one changes no
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import hashlib
 import hmac
 import re
@@ -29,15 +34,17 @@ from .upstream import secret_keys
 
 if t.TYPE_CHECKING:
     import collections.abc as c
-    import datetime
 
-    from .records import Data
     from .records import Records
 
 _KIND: t.Final = "device"
 _SHAPE: t.Final = re.compile(r"([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})", re.ASCII)
-# How long the secret before is still good, in seconds.
+# How long the secret before is good without another, in seconds.
 _GRACE: t.Final = 10.0
+# There is a last date that can be written.
+_FOR_EVER: t.Final = datetime.timedelta(days=36_525)
+# If others are as quick as this each time, they have what there is.
+_TRIES: t.Final = 5
 # Of characters; more is cut off.
 _LONGEST: t.Final = 300
 
@@ -64,17 +71,17 @@ class Remembered:
 class Devices:
     """The devices that are remembered; lives as long as the program.
 
-    :param on_theft: called with the user and the id of a device whose cookie somebody
-        else has as well, before it is forgotten.
+    :param end_sessions: called with the user and the id of a device whose cookie
+        somebody else has as well, or may have.
     """
 
     def __init__(
         self,
         records: Records,
-        on_theft: c.Callable[[str, str], object],
+        end_sessions: c.Callable[[str, str], object],
     ) -> None:
         self._records = records
-        self._on_theft = on_theft
+        self._end_sessions = end_sessions
 
     def add(self, user: str, lasts: datetime.timedelta) -> tuple[str, Kept]:
         """Remember the device that this request comes from, as part of this unit: its
@@ -82,14 +89,21 @@ class Devices:
         """
         device, secret = secrets.token_urlsafe(16), secrets.token_urlsafe(32)
         now = clock.now()
-        data = {"digest": _digest(secret), "created": now, "seen": now, **_visit()}
-        expires = now + lasts.total_seconds()
+        data: dict[str, t.Any] = {
+            "digest": _digest(secret),
+            "old_digest": "",
+            "is_used": True,
+        }
+        data |= {"created": now, "seen": now, "old_until": 0.0, **_visit()}
+        expires = now + min(lasts, _FOR_EVER).total_seconds()
         self._records.add(Record(f"{_KIND}:{device}", user, data, expires))
         return device, Kept(_cookie(device, secret), expires)
 
-    def check(self, cookie: str) -> Remembered | None:
+    def check(self, cookie: str, *, renew: bool = True) -> Remembered | None:
         """Who *cookie* is of, if it is good; it is not good again. What is written
         stays, whatever becomes of the request.
+
+        :param renew: whether there can be another cookie with the answer.
         """
         shape = _SHAPE.fullmatch(_signed(cookie) or "")
         if shape is None:
@@ -97,48 +111,45 @@ class Devices:
         device, secret = shape.groups()
         # (On Flask 3.2 there is no request in a unit of its own.)
         visit = _visit()
-        with self._records.apart() as stays:
-            found = self._found(device)
-            if found is None or found.owner is None:
-                return None
-            if not stays and _is_good(found, secret):
-                # It could be taken back when the cookie has changed already.
-                return Remembered(found.owner, device, None)
-            kept = self._renewed(found, device, secret, visit)
-            if kept is None:
-                # Another request may just have been quicker with the same one.
-                found = self._found(device)
-            if found is None or found.owner is None:
-                return None
-            if kept is None and not _was_good(found, secret):
-                messages.log_theft(found.owner)
-                self._on_theft(found.owner, device)
-                self._records.remove([found.id])
-                return None
-            return Remembered(found.owner, device, kept)
+        with self._records.apart():
+            for _ in range(_TRIES):
+                found = self.found(device)
+                if found is None or found.owner is None:
+                    return None
+                step = _step(found, device, secret)
+                if step is None:
+                    self._end_as_stolen(found, device)
+                    return None
+                data, kept = step
+                if kept is not None and not renew:
+                    return Remembered(found.owner, device, None)
+                if data is None or self._records.swap(
+                    found, {**found.data, **data, **visit}, found.expires
+                ):
+                    if kept is not None and not found.data["is_used"]:
+                        # What was lost with the last one is nobody's, or a thief's.
+                        self._end_sessions(found.owner, device)
+                    return Remembered(found.owner, device, kept)
+                # Another request was quicker: it depends on what that has done.
+            return None
 
-    def _found(self, device: str) -> Record | None:
+    def note_that_it_arrived(self, device: str) -> None:
+        """The next cookie of *device* has arrived with whoever has it."""
+        with self._records.apart():
+            found = self.found(device)
+            if found is not None and not found.data["is_used"]:
+                data = {**found.data, "is_used": True}
+                self._records.swap(found, data, found.expires)
+
+    def _end_as_stolen(self, found: Record, device: str) -> None:
+        messages.log_theft(str(found.owner))
+        self._end_sessions(str(found.owner), device)
+        self._records.remove([found.id])
+
+    def found(self, device: str) -> Record | None:
+        """The record of *device*, if it is remembered."""
         found = self._records.get(f"{_KIND}:{device}")
         return found if found is not None and found.expires > clock.now() else None
-
-    def _renewed(
-        self, found: Record, device: str, secret: str, visit: Data
-    ) -> Kept | None:
-        """The next cookie, if *secret* is good, and nobody was quicker."""
-        if not _is_good(found, secret):
-            return None
-        now, another = clock.now(), secrets.token_urlsafe(32)
-        data = {
-            **found.data,
-            **visit,
-            "seen": now,
-            "digest": _digest(another),
-            "old_digest": found.data["digest"],
-            "old_until": now + _GRACE,
-        }
-        if not self._records.swap(found, data, found.expires):
-            return None
-        return Kept(_cookie(device, another), found.expires)
 
     def of(self, user: str) -> list[Record]:
         """The records of those of *user*, as far as they are not over."""
@@ -162,14 +173,31 @@ class Devices:
         return shape[1] if shape else None
 
 
-def _is_good(found: Record, secret: str) -> bool:
-    return hmac.compare_digest(_digest(secret), str(found.data["digest"]))
-
-
-def _was_good(found: Record, secret: str) -> bool:
-    old = str(found.data.get("old_digest", ""))
-    until: float = found.data.get("old_until", 0.0)
-    return hmac.compare_digest(_digest(secret), old) and clock.now() < until
+def _step(
+    found: Record, device: str, secret: str
+) -> tuple[dict[str, t.Any] | None, Kept | None] | None:
+    """What is to be written, and the next cookie, for whoever comes with *secret*; None
+    if it is neither the one that is good, nor was so until that was used.
+    """
+    data, now, came = found.data, clock.now(), _digest(secret)
+    in_a_moment = now < data["old_until"]
+    if hmac.compare_digest(came, str(data["digest"])):
+        if in_a_moment:
+            return (None if data["is_used"] else {"is_used": True, "seen": now}), None
+        old = came
+    elif hmac.compare_digest(came, str(data["old_digest"])):
+        if in_a_moment:
+            return None, None
+        if data["is_used"]:
+            return None
+        # The answer with the next one was lost.
+        old = came
+    else:
+        return None
+    another = secrets.token_urlsafe(32)
+    written = {"digest": _digest(another), "old_digest": old, "is_used": False}
+    written |= {"seen": now, "old_until": now + _GRACE}
+    return written, Kept(_cookie(device, another), found.expires)
 
 
 def _visit() -> dict[str, str]:

@@ -123,8 +123,10 @@ class SQLUsers:
         if isinstance(column, sa.Integer):
             largest = 2 ** (63 if isinstance(column, sa.BigInteger) else 31)
             # Or the database fails, and with it the transaction.
-            return key if -largest <= key < largest else None
-        return key
+            if not -largest <= key < largest:
+                return None
+        # Each has one id: " 1" is nobody's.
+        return key if str(key) == user_id else None
 
 
 _NEEDED: t.Final = ("id", "email", "email_key", "password", "confirmed")
@@ -170,8 +172,7 @@ class SQLRecords:
         if self.get(record.id) is not None:
             return False
         try:
-            with self._connections.writing() as connection:
-                connection.execute(self._records.insert(), row)
+            self._connections.execute(self._records.insert().values(row))
         except IntegrityError:
             # Two at once: the other one has added it.
             return False
@@ -181,15 +182,12 @@ class SQLRecords:
         records = self._records
         as_read = (records.c.id == record.id) & (records.c.version == record.version)
         row = {**_fields(data, expires), "version": record.version + 1}
-        with self._connections.writing() as connection:
-            done = connection.execute(records.update().where(as_read).values(row))
-        return done.rowcount > 0
+        changed = records.update().where(as_read).values(row)
+        return self._connections.execute(changed) > 0
 
     def remove(self, record_ids: c.Collection[str]) -> int:
-        records = self._records
-        these = records.delete().where(records.c.id.in_(record_ids))
-        with self._connections.writing() as connection:
-            return connection.execute(these).rowcount
+        these = self._records.c.id.in_(list(record_ids))
+        return self._connections.execute(self._records.delete().where(these))
 
     def of(self, kind: str, owner: str) -> list[Record]:
         records = self._records
@@ -198,20 +196,17 @@ class SQLRecords:
         return [_record(each) for each in self._connections.read(query)]
 
     @contextlib.contextmanager
-    def apart(self) -> c.Generator[bool, None, None]:
-        session = self._connections.session()
-        if session is not None and session.get_bind().dialect.name == "sqlite":
-            # Two connections would wait for one another.
-            yield False
-            return
-        with self._scopes.unit():
-            yield True
+    def apart(self) -> c.Generator[None, None, None]:
+        with self._connections.kept() as is_kept:
+            if is_kept:
+                yield
+                return
+            with self._scopes.unit():
+                yield
 
     def purge(self, now: float) -> int:
-        records = self._records
-        with self._connections.writing() as connection:
-            over = records.delete().where(records.c.expires <= now)
-            return connection.execute(over).rowcount
+        over = self._records.c.expires <= now
+        return self._connections.execute(self._records.delete().where(over))
 
 
 def _records_in(metadata: sa.MetaData) -> sa.Table:

@@ -29,7 +29,6 @@ if t.TYPE_CHECKING:
 _TRIES: t.Final = 10
 # Of each try, in seconds.
 _LONGEST_PAUSE: t.Final = 0.02
-_ADDRESS: t.Final = "attempts:address"
 # How long an address is known to be somebody's, in seconds.
 _KNOWN_FOR: t.Final = 30 * 24 * 3600.0
 
@@ -69,7 +68,8 @@ class Attempts:
         """
         place = _place(address)
         with self._records.apart():
-            self._take(f"{_ADDRESS}:{place}", self._throttle.free_by_address)
+            if place:
+                self._take(_by_address(place), self._throttle.free_by_address)
             self._take(self._bucket(what, name, place), self._throttle.free)
 
     def succeeded(self, what: str, name: str, address: str | None) -> None:
@@ -80,7 +80,8 @@ class Attempts:
 
         def forget() -> None:
             self._records.remove([self._bucket(what, name, place)])
-            self._give_back(f"{_ADDRESS}:{place}")
+            if place:
+                self._give_back(_by_address(place))
             known = Record(_pair(name, place), None, {}, clock.now() + _KNOWN_FOR)
             if not self._records.add(known):
                 found = self._records.get(known.id)
@@ -135,7 +136,9 @@ class Attempts:
 
 
 def _place(address: str | None) -> str:
-    """*address*, as far as it is somebody's: the host part of IPv6 changes at will."""
+    """*address*, as far as it is somebody's: the host part of IPv6 changes at will. It
+    is nothing, if a server says none: then all would share one.
+    """
     try:
         found = ipaddress.ip_address((address or "").partition("%")[0])
     except ValueError:
@@ -145,6 +148,10 @@ def _place(address: str | None) -> str:
             return str(found.ipv4_mapped)
         return str(ipaddress.ip_network((found, 64), strict=False))
     return str(found)
+
+
+def _by_address(place: str) -> str:
+    return f"attempts:address:{_hash('', place)}"
 
 
 def _pair(name: str, place: str) -> str:

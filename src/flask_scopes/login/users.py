@@ -8,6 +8,9 @@ import unicodedata
 
 from ..errors import ScopesError
 
+# In characters: RFC 5321, 4.5.3.1.3.
+_LONGEST: t.Final = 254
+
 
 class EmailTaken(ScopesError):
     """Raised when an account is added whose address another one has."""
@@ -63,13 +66,16 @@ class Users(t.Protocol):
 
 def email_key(email: str) -> str:
     """What addresses are compared by: without case, and without what looks the same."""
-    return unicodedata.normalize("NFKC", email.strip()).casefold()
+    # Of longer ones it could take minutes.
+    return unicodedata.normalize("NFKC", email.strip()[:_LONGEST]).casefold()
 
 
 def is_address(email: str) -> bool:
     """Whether *email* may be one, and any database can look for it. (Whether it is
     one, a letter tells.)
     """
+    if len(email) > _LONGEST or "@" not in email:
+        return False
+    # Of categories, C are control characters and half ones.
     kinds = {unicodedata.category(each)[0] for each in email}
-    # RFC 5321, 4.5.3.1.3. Of categories, C are control characters and half ones.
-    return 0 < len(email) <= 254 and "@" in email and "C" not in kinds
+    return "C" not in kinds and len(email_key(email)) <= _LONGEST

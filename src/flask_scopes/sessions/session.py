@@ -130,6 +130,15 @@ class ServerSession(SessionMixin):
         self._ensure()
         return self._found
 
+    @property
+    def ids(self) -> set[str]:
+        """The id that it has come with, and the one that it has from now on, if it has
+        any.
+        """
+        came = {self.found.head.id} if self.found else set[str]()
+        added = self.plan.add if self.plan else None
+        return came | ({added.id} if added else set())
+
     def _ensure(self) -> None:
         if self.is_loaded:
             return
