@@ -9,6 +9,10 @@ import pytest
 
 CASES = [
     ("celery", "celery", "import flask_scopes.celery"),
+    ("login", "flask_login", "import flask_scopes.login"),
+    ("login", "argon2", "import flask_scopes.login"),
+    ("mongo", "pymongo", "import flask_scopes.login.mongo"),
+    ("sqlalchemy", "sqlalchemy", "import flask_scopes.login.sql"),
     ("mongo", "pymongo", "import flask_scopes.mongo"),
     ("mongo", "pymongo", "import flask_scopes.sessions.mongo"),
     ("redis", "redis", "import flask_scopes.sessions.redis"),

@@ -13,11 +13,20 @@ import typing as t
 import flask
 import pytest
 from pymongo import MongoClient
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import Mapped
+from sqlalchemy.orm import mapped_column
 
 from flask_scopes import Scopes
+from flask_scopes.login import Login
+from flask_scopes.login.sql import AccountColumns
+from flask_scopes.login.sql import SQLRecords
+from flask_scopes.login.sql import SQLUsers
 from flask_scopes.mongo import Mongo
 from flask_scopes.sessions import ServerSessions
 from flask_scopes.sessions.mongo import MongoStore
+from flask_scopes.sessions.sql import SQLStore
+from flask_scopes.sqlalchemy import SQL
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 pytestmark = pytest.mark.mongo
@@ -146,6 +155,53 @@ def test_the_example_of_sessions(mongo_uri: str) -> None:
     with app.app_context():
         store: t.Any = names["sessions"].store
         mongo.client().drop_database(store.database().name)
+    scopes.close(app)
+
+
+def test_the_example_of_signing_in(tmp_path: pathlib.Path) -> None:
+    (block,) = re.findall(r"```python\n(login = .*?)```", README.read_text(), re.S)
+    app = flask.Flask("shop")
+    app.secret_key = "a key for tests"
+    app.config["SCOPES_SESSION_SECURE"] = False
+    app.config["SQLALCHEMY_URL"] = f"sqlite:///{tmp_path}/shop.db"
+    scopes = Scopes()
+    sql = SQL(scopes)
+
+    class Base(DeclarativeBase):
+        pass
+
+    class User(AccountColumns, Base):
+        __tablename__ = "users"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
+        is_active = is_authenticated = True
+
+        def get_id(self) -> str:
+            return str(self.id)
+
+        @staticmethod
+        def get(user_id: str) -> User | None:
+            return sql.session().get(User, int(user_id))
+
+    users, store = SQLUsers(sql, User), SQLStore(sql)
+    records = SQLRecords(scopes, sql)
+    names: dict[str, t.Any] = {"app": app, "scopes": scopes, "Login": Login}
+    names |= {"users": users, "records": records, "User": User}
+    names |= {"sessions": ServerSessions(scopes, store), "request": flask.request}
+    exec(block, names)
+    scopes.init_app(app)
+    with app.app_context():
+        Base.metadata.create_all(sql.engine())
+        store.create_tables()
+        records.create_tables()
+        hashed = names["login"].passwords.hash("correct horse")
+        users.add("ann@example.org", hashed, name="Ann")
+
+    client = app.test_client()
+    form = {"email": "Ann@example.org", "password": "correct horse"}
+    wrong = client.post("/sign-in", data={**form, "password": "a guess"})
+    assert (wrong.status_code, wrong.text) == (401, "That does not go together.")
+    assert client.post("/sign-in", data=form).text == "Hello Ann"
     scopes.close(app)
 
 

@@ -113,8 +113,9 @@ class Manager(LoginManager):
             if recipe_of(self._resource).replacements:
                 return self.anonymous_user()
         if identity.user is UNSET:
-            is_over = lookup.unit_in_progress() is None
+            request = contexts.innermost_request.get(None)
             # In a body that is streamed there is no unit to load it in any more.
+            is_over = hasattr(request, "scopes_finished")
             with self._scopes.unit() if is_over else contextlib.nullcontext():
                 self._load_user()
         return self.anonymous_user() if identity.user is UNSET else identity.user
