@@ -18,6 +18,7 @@ from ..errors import ScopesError
 from ..errors import SetupError
 from ..places import caller
 from ..places import name_of
+from ..places import pass_through
 from ..places import place_of
 from .users import EmailTaken
 
@@ -25,6 +26,10 @@ if t.TYPE_CHECKING:
     import collections.abc as c
 
 _log = logging.getLogger("flask_scopes")
+
+# By these a view comes here.
+pass_through("flask_login")
+pass_through("blinker")
 
 
 class TooManyAttempts(ScopesError):
@@ -137,8 +142,7 @@ def bad_throttle() -> SetupError:
 
 def missing(what: str, option: str) -> SetupError:
     return SetupError(
-        f"{what} needs to know where to keep it, and this Login was not told:"
-        f" there is no {option}.\n\n"
+        f"{what} is not possible: this Login was made without {option}=.\n\n"
         f"Called from {caller()}.\n\n"
         f"To fix it, hand it over where it is made:  Login(scopes, {option}=...)\n"
         "They are in flask_scopes.login.mongo and flask_scopes.login.sql."
