@@ -4,6 +4,7 @@ A link opens a page, and only the button there does something: those who look in
 letters for viruses open all links."""
 
 from flask import Blueprint
+from flask import abort
 from flask import redirect
 from flask import render_template
 from flask import request
@@ -14,7 +15,9 @@ from flask_scopes.login import Account
 
 from .mail import send
 from .resources import audit
+from .resources import current_user
 from .resources import login
+from .resources import people
 from .resources import scopes
 from .seed import ready
 
@@ -42,6 +45,14 @@ def confirm(text: str) -> ResponseReturnValue:
         return render_template("letter.html", kind="over"), 410
     audit().note("confirmed an address", who=login.user_callback(account.id).name)
     return redirect(url_for("entries.index"))
+
+
+@bp.post("/confirm")
+def confirm_again() -> ResponseReturnValue:
+    user = current_user() or abort(401)
+    account = people.get(user.get_id()) or abort(404)
+    login.send_confirmation(account, confirmation)
+    return render_template("letter.html", kind="again")
 
 
 @bp.route("/forgotten", methods=["GET", "POST"])

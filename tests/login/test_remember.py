@@ -313,6 +313,15 @@ def test_signing_in_anew_on_a_device_is_one_device(site: Site) -> None:
     assert len(devices_of(site)) == 1
 
 
+def test_a_device_that_comes_back_is_one_device(site: Site, clock: Clock) -> None:
+    browser = remembered(site)
+    for _ in range(2):
+        clock.pass_by(GRACE)
+        browser.restart()
+        assert browser.who == ANN
+        assert len(devices_of(site)) == 1
+
+
 def test_it_is_not_fresh(site: Site) -> None:
     site.view("/fresh", lambda: str(flask_login.login_fresh()))
     browser = remembered(site)

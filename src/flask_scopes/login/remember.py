@@ -126,8 +126,9 @@ class Devices:
                 if data is None or self._records.swap(
                     found, {**found.data, **data, **visit}, found.expires
                 ):
-                    if kept is not None and not found.data["is_used"]:
-                        # What was lost with the last one is nobody's, or a thief's.
+                    if kept is not None:
+                        # Those before are nobody's: this browser has come without
+                        # one. Or they are a thief's.
                         self._end_sessions(found.owner, device)
                     return Remembered(found.owner, device, kept)
                 # Another request was quicker: it depends on what that has done.
