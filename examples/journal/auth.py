@@ -69,7 +69,7 @@ def register() -> ResponseReturnValue:
     except EmailTaken:
         problem = "Somebody already registered with this e-mail address."
         return render_template("register.html", problem=problem), 409
-    login.sign_in_as(login.user_callback(account.id))
+    login.sign_in_as(account)
     login.send_confirmation(account, confirmation)
     audit().note("registered")
     scopes.after_commit(lambda: mongo.create_indexes(journal))

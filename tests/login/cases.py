@@ -48,6 +48,7 @@ def too_many_attempts(open_site: OpenSite) -> object:
     site = open_site(throttle=Throttle(free=1))
     with site.app.app_context():
         site.login.check("ann@example.org", "a guess")
+    with site.app.app_context():
         return site.login.check("ann@example.org", "a guess")
 
 
@@ -194,6 +195,18 @@ def bad_end(open_site: OpenSite) -> object:
     with site.app.app_context():
         past = -datetime.timedelta(days=1)
         return site.login.tokens.create("1", "a script", expires=past)
+
+
+@case
+def no_age(open_site: OpenSite) -> object:
+    fresh: t.Any = open_site().login.fresh
+    return fresh(lambda: "paid")
+
+
+@case
+def no_scopes(open_site: OpenSite) -> object:
+    requires: t.Any = open_site().login.requires
+    return requires(lambda: "orders")
 
 
 @case

@@ -12,15 +12,23 @@ import sys
 import typing as t
 
 import flask
+import flask_login  # type: ignore[import-untyped]  # it has no types
 import pytest
+from bson import ObjectId
 from flask.testing import FlaskClient as Client
 
+from flask_scopes import Scopes
 from flask_scopes.login import Login
 from flask_scopes.login import Passwords
 from flask_scopes.login import Throttle
 from flask_scopes.login import remember
+from flask_scopes.login.tokens import Tokens
+from flask_scopes.mongo import Mongo
+from flask_scopes.sessions import ServerSessions
+from flask_scopes.sessions.mongo import MongoStore
 
 from .site import QUICK
+from .site import database_name
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "signing-in.md"
 FORM = {"email": "ann@example.org", "password": "correct horse", "name": "Ann"}
@@ -77,6 +85,7 @@ def test_a_fresh_login(
     shop: t.Any, browser: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert browser.post("/pay").text == "paid"
+    assert browser.get("/pay").text == "How much?"
     monkeypatch.setattr(shop.login, "is_fresh", lambda max_age: False)
     assert browser.post("/pay").location == "/password?next=%2Fpay"
     monkeypatch.undo()
@@ -125,6 +134,39 @@ def test_devices_and_tokens(shop: t.Any, browser: Client) -> None:
     assert browser.get("/api/orders").json == ["Ann"]
 
 
+@pytest.mark.mongo
+def test_in_mongodb(mongo_uri: str) -> None:
+    blocks = re.findall(r"```py\n(.*?)```", PAGE.read_text(), re.S)
+    name = database_name()
+    app = flask.Flask("shop")
+    app.secret_key = "a key for tests"
+    app.config.update(MONGO_URI=mongo_uri, MONGO_DATABASE_PREFIX=f"{name}_")
+    app.config["SCOPES_SESSION_SECURE"] = False
+    scopes = Scopes()
+    names: dict[str, t.Any] = {"Mongo": Mongo, "MongoStore": MongoStore, "Any": t.Any}
+    names |= {"ServerSessions": ServerSessions, "Login": Login, "scopes": scopes}
+    names |= {"UserMixin": flask_login.UserMixin, "ObjectId": ObjectId}
+    exec(blocks[0], names)
+    scopes.init_app(app)
+    names["login"].passwords = Passwords(scopes, hasher=QUICK)
+
+    @app.post("/")
+    def sign_in() -> str:
+        users, login = names["users"], names["login"]
+        users.add("ann@example.org", login.passwords.hash("correct horse"), name="Ann")
+        assert login.sign_in("ann@example.org", "correct horse")
+        user = names["current_user"]()
+        return f"{user.name} {names['journal']().name == f'{name}_journal_{user.id}'}"
+
+    assert app.test_client().post("/").text == "Ann True"
+    with app.app_context():
+        names["mongo"].client().drop_database(f"{name}_accounts")
+    scopes.close(app)
+    before, after = blocks[1].splitlines()
+    for line in (before, after):
+        exec(line, {"flask_login": flask_login, "Login": Login, "scopes": Scopes()})
+
+
 def test_forms_of_flask_wtf(shop: t.Any) -> None:
     app = shop.app
     app.config["WTF_CSRF_CHECK_DEFAULT"] = False
@@ -165,6 +207,9 @@ def test_what_the_page_says_in_numbers() -> None:
     assert "`reset_within=`, an hour; `confirm_within=`, three days" in text
     assert parameters["reset_within"].default == datetime.timedelta(hours=1)
     assert parameters["confirm_within"].default == datetime.timedelta(days=3)
+    create = inspect.signature(Tokens.create).parameters
+    assert "after 90 days" in text
+    assert create["expires"].default == datetime.timedelta(days=90)
     assert "for ten seconds" in text
     assert remember._GRACE == 10
     assert "Two at once in a process" in text

@@ -91,6 +91,32 @@ def test_a_link_gives_another_password_once(with_letters: Site) -> None:
     assert site.browser().sign_in(ANN, "battery staple").status_code == 200
 
 
+def test_a_reset_ends_tokens(with_letters: Site) -> None:
+    site = with_letters
+
+    def tokens() -> int:
+        with site.app.app_context():
+            account = site.login.users.find(ANN)
+            assert account
+            return len(site.login.tokens.of(account.id))
+
+    with site.app.app_context():
+        account = site.login.users.find(ANN)
+        assert account
+        site.login.tokens.create(account.id, "a thief's")
+    assert tokens() == 1
+    with site.app.app_context():
+        site.login.sign_out_everywhere(account.id)
+    assert tokens() == 1
+
+    assert reset(site, ask_for_reset(site)) == 200
+    assert tokens() == 0
+    with site.app.app_context():
+        site.login.tokens.create(account.id, "another")
+        site.login.sign_out_everywhere(account.id, tokens=True)
+    assert tokens() == 0
+
+
 def test_whoever_resets_is_signed_out_as_well(with_letters: Site) -> None:
     browser = with_letters.browser(ANN, remember="1")
     text = ask_for_reset(with_letters)

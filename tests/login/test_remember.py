@@ -13,6 +13,7 @@ import flask_login  # type: ignore[import-untyped]  # it has no types
 import pytest
 
 from flask_scopes import SetupError
+from flask_scopes.sessions import ServerSessions
 
 from ..sessions.site import Clock
 from .site import KINDS
@@ -360,10 +361,8 @@ def test_without_records_it_cannot_be(open_site: OpenSite) -> None:
     assert site.browser(ANN).who == ANN
 
 
-def test_in_sqlite_it_goes_on_with_what_the_request_has_begun(
-    site: Site, clock: Clock
-) -> None:
-    """Two connections would wait for one another. If it fails, it is written again."""
+def test_where_sqlite_is_in_use_it_stays_as_it_is(site: Site, clock: Clock) -> None:
+    """Two connections would wait for one another."""
 
     def page() -> str:
         sql = site.parts.records._connections._sql
@@ -375,14 +374,37 @@ def test_in_sqlite_it_goes_on_with_what_the_request_has_begun(
 
     site.view("/page", page)
     browser = remembered(site)
+    before = browser.remembered
     for path in ("/page", "/page?fail=1", "/page"):
-        before = browser.remembered
         browser.restart()
         assert browser.get(path).status_code in (200, 409)
-        assert browser.remembered != before
+        assert browser.remembered == before
         clock.pass_by(GRACE)
     browser.restart()
     assert browser.who == ANN
+    assert browser.remembered != before
+    # Nor is a thief let in for long, though it can be ended only afterwards.
+    thief = site.browser()
+    thief.remembered = str(before)
+    assert browser.who == ANN
+    clock.pass_by(GRACE)
+    assert thief.get("/page?fail=1").status_code == 409
+    assert browser.who == "nobody"
+    assert devices_of(site) == []
+
+
+def test_a_request_that_does_not_write_is_no_matter(
+    open_site: OpenSite, clock: Clock
+) -> None:
+    site = open_site()
+    site.register()
+    site.app.config["SCOPES_READ_ONLY_GET"] = True
+    browser = remembered(site)
+    for _ in range(3):
+        browser.restart()
+        assert browser.who == ANN
+        assert browser.who == ANN
+        clock.pass_by(GRACE)
 
 
 # ---- An answer that is lost, or comes too late
@@ -585,3 +607,101 @@ def test_another_password_makes_copies_worthless(site: Site, clock: Clock) -> No
     assert browser.who == ANN
     browser.restart()
     assert browser.who == ANN
+
+
+def test_so_many_answers_are_not_lost(site: Site, clock: Clock) -> None:
+    thief = site.browser()
+    before = str(remembered(site).remembered)
+    seen = []
+    for _ in range(8):
+        thief.remembered = before
+        seen.append(thief.who)
+        thief.restart()
+        clock.pass_by(GRACE)
+
+    assert seen == [ANN] * 6 + ["nobody"] * 2
+
+
+def test_a_request_that_is_slow_to_look_is_no_thief(site: Site, clock: Clock) -> None:
+    browser = remembered(site)
+    browser.restart()
+    late = str(browser.remembered)
+
+    def slow() -> str:
+        # Meanwhile, the same browser has got another, and used it.
+        assert browser.who == ANN
+        assert browser.who == ANN
+        clock.pass_by(GRACE)
+        user = site.current_user()
+        return user.email if user else "nobody"
+
+    site.app.view_functions["about"] = slow
+    another = site.browser()
+    another.remembered = late
+
+    assert another.get("/about").text == ANN
+    assert browser.who == ANN
+
+
+def test_two_at_once_are_no_conflict(open_site: OpenSite, clock: Clock) -> None:
+    site = open_site(server=False)
+    sessions = ServerSessions(site.scopes, site.parts.sessions, on_conflict="error")
+    site.sessions = sessions
+    site.register()
+    gate = threading.Barrier(2)
+
+    def both() -> str:
+        user = site.current_user()
+        gate.wait(20)
+        return user.email if user else "nobody"
+
+    site.app.view_functions["about"] = both
+    browser = remembered(site)
+    browser.restart()
+    assert browser.who == ANN
+    session = browser.client.get_cookie("session")
+    assert session
+
+    def ask(_: int) -> str:
+        another = site.browser()
+        another.client.set_cookie("session", session.value)
+        return str(another.get("/about").text)
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(ask, range(2))) == [ANN, ANN]
+
+
+@pytest.mark.parametrize("home", KINDS, indirect=True)
+def test_a_login_that_cannot_be_committed_remembers_nothing(site: Site) -> None:
+    @site.scopes.request
+    def fails() -> c.Iterator[None]:
+        yield
+        raise LookupError
+
+    def sign_in() -> str:
+        assert site.login.sign_in(ANN, "correct horse", remember=True)
+        # Built last, and so ended first.
+        fails()
+        return "in"
+
+    site.view("/in", sign_in, methods=["POST"])
+    browser = site.browser()
+
+    assert browser.post("/in").status_code == 500
+    assert browser.remembered is None
+    assert devices_of(site) == []
+
+
+def test_the_first_page_after_a_restart_knows_its_device(site: Site) -> None:
+    def page() -> str:
+        user = site.current_user()
+        assert user
+        (device,) = site.login.devices(user.id)
+        return str(device.current)
+
+    site.view("/page", page)
+    browser = remembered(site)
+    browser.restart()
+
+    assert browser.get("/page").text == "True"
+    assert browser.get("/page").text == "True"

@@ -10,8 +10,12 @@ import typing as t
 import pytest
 
 from flask_scopes import SetupError
+from flask_scopes.clock import now
+from flask_scopes.login import Record
 from flask_scopes.login import Throttle
 from flask_scopes.login import TooManyAttempts
+from flask_scopes.login import memory
+from flask_scopes.login.memory import Memory
 
 from ..sessions.site import Clock
 from .site import KINDS
@@ -177,6 +181,24 @@ def test_an_address_that_is_none_is_one(site: Site, address: str) -> None:
     for number in range(20):
         assert guess(site, f"{number}@x.org", address).status_code == 401
     assert guess(site, "another@x.org", address).status_code == 429
+
+
+def test_what_a_process_keeps_by_itself_has_a_limit(clock: Clock) -> None:
+    kept = Memory()
+    first = Record("0", None, {}, now() + 60)
+    assert kept.add(first)
+    assert not kept.add(Record("0", None, {}, 0.0))
+    assert kept.swap(first, {"n": 1}, first.expires)
+    assert not kept.swap(first, {"n": 2}, first.expires)
+    for number in range(1, memory._MOST):
+        kept.add(Record(str(number), None, {}, now() + 60))
+    assert kept.get("0")
+    clock.pass_by(HOUR)
+    kept.add(Record("last", None, {}, now() + 60))
+
+    assert kept.get("0") is None
+    assert kept.get("last")
+    assert kept.remove(["last", "unknown"]) == 1
 
 
 def test_where_a_server_says_no_address_names_are_counted(site: Site) -> None:

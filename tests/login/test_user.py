@@ -145,6 +145,43 @@ def test_a_login_that_fails_is_none(site: Site) -> None:
     assert browser.who == "nobody"
 
 
+@pytest.mark.parametrize("how", ["raises", "answers"])
+def test_a_login_that_fails_is_none_with_a_user_loader(
+    scopes: Scopes, app: flask.Flask, how: str
+) -> None:
+    login = Login(scopes)
+    login.user_loader(lambda user_id: User(user_id, "ann@example.org"))
+
+    @app.post("/")
+    def sign_in() -> tuple[str, int]:
+        flask_login.login_user(User("1", "ann@example.org"))
+        if how == "raises":
+            raise LookupError
+        return "no", 400
+
+    @app.get("/")
+    def who() -> str:
+        return str(flask_login.current_user.is_authenticated)
+
+    client = app.test_client()
+    client.post("/")
+
+    assert client.get("/").text == "False"
+
+
+def test_an_account_is_signed_in_as_its_user(site: Site) -> None:
+    def sign_in() -> str:
+        account = site.login.users.find(ANN)
+        assert account
+        return str([site.login.sign_in_as(each) for each in (account, None)])
+
+    site.view("/in", sign_in, methods=["POST"])
+    browser = site.browser()
+
+    assert browser.post("/in").text == "[True, False]"
+    assert browser.who == ANN
+
+
 def test_who_is_not_active_is_nobody(site: Site) -> None:
     site.register("inactive@example.org")
     browser = site.browser()

@@ -14,6 +14,7 @@ from . import messages
 from .guards import Guards
 from .upstream import login_user
 from .upstream import logout_user
+from .users import Account
 from .users import email_key
 from .users import is_address
 
@@ -22,7 +23,6 @@ if t.TYPE_CHECKING:
     from .links import Links
     from .passwords import Passwords
     from .throttle import Attempts
-    from .users import Account
     from .users import Users
 
 _RESET, _SIGN_IN = "reset", "sign-in"
@@ -91,15 +91,19 @@ class Accounts(Guards):
         :raises TooBusy: too many others are signing in.
         """
         account = self.check(email, password)
-        user = None if account is None else self._user_callback(account.id)
-        return user is not None and self.sign_in_as(user, remember=remember)
+        return account is not None and self.sign_in_as(account, remember=remember)
 
     def sign_in_as(self, user: object, *, remember: bool = False) -> bool:
         """Sign in *user*, however they have proved who they are, if they are active:
         ``flask_login.login_user``. What another user had in the session is gone.
 
+        :param user: as the function at ``@login.user`` returns it; or an account.
         :param remember: whether this device signs in again when its session is over.
         """
+        if isinstance(user, Account):
+            user = self._user_callback(user.id)
+        if user is None:
+            return False
         user_id = getattr(user, self.id_attribute)()
         if flask.session.get("_user_id") not in (None, user_id):
             flask.session.clear()
@@ -120,14 +124,21 @@ class Accounts(Guards):
         if asked is not None:
             # To delete the cookie, as the request ends.
             flask.session["_remember"] = asked
+        self._forget_proof()
 
-    def sign_out_everywhere(self, user: object, *, but_here: bool = False) -> None:
+    def sign_out_everywhere(
+        self, user: object, *, but_here: bool = False, tokens: bool = False
+    ) -> None:
         """End all sessions of *user*, and let no device of theirs be remembered, at
-        once. (Without ``sessions=`` the former stay.) Tokens are good as before.
+        once; in SQL, as part of the transaction, if there is one. (Without
+        ``sessions=`` the former stay.)
 
         :param user: their id, or what is the same as text.
         :param but_here: whether the session of this request stays, if it is theirs.
+        :param tokens: whether their tokens end as well.
         """
+        if tokens and self._tokens is not None:
+            self._tokens.revoke_all(user)
         # A request that has come with a token has no session.
         is_here = but_here and flask.has_request_context() and not self.token
         if self._sessions is not None:
@@ -156,7 +167,8 @@ class Accounts(Guards):
     ) -> bool:
         if not self.users.set_password(account, self.passwords.hash(password)):
             return False
-        self.sign_out_everywhere(account.id, but_here=but_here)
+        # Who could not sign in may have lost more than the password.
+        self.sign_out_everywhere(account.id, but_here=but_here, tokens=not but_here)
         # And who has come in by the old one, until nobody could any more.
         has_session = but_here and flask.has_request_context() and not self.token
         session: t.Any = flask.session if has_session else None
@@ -219,8 +231,8 @@ class Accounts(Guards):
         self._scopes.after_commit(lambda: send(account, text))
 
     def reset_password(self, text: str, password: str) -> Account | None:
-        """Give the account that a link with *text* is for another password, and sign it
-        out everywhere.
+        """Give the account that a link with *text* is for another password, sign it out
+        everywhere, and end its tokens.
 
         :return: None if the link is not good, or was used.
         :raises TooBusy: too many others are signing in.

@@ -35,14 +35,18 @@ class SessionsAndDevices:
         if sessions is not None and devices is not None:
             sessions.on_revoke(self._forget)
 
-    def of(self, user: str) -> list[Device]:
-        """The devices of *user*, last used first."""
+    def of(self, user: str, here: str | None = None) -> list[Device]:
+        """The devices of *user*, last used first.
+
+        :param here: the one that this request comes from, if it is remembered.
+        """
         found = self._sessions.of(user) if self._sessions else []
         if self._devices is not None:
             with_session = set(self._devices_of([each.id for each in found]).values())
             for record in self._devices.of(user):
-                if record.id.removeprefix(_PREFIX) not in with_session:
-                    found.append(_device(record))
+                device = record.id.removeprefix(_PREFIX)
+                if device not in with_session:
+                    found.append(_device(record, is_here=device == here))
         return sorted(found, key=lambda each: (each.seen, each.created), reverse=True)
 
     def end(self, user: str, device_id: str) -> bool:
@@ -89,7 +93,7 @@ class SessionsAndDevices:
             devices.forget_all(user, but=stays)
 
 
-def _device(record: Record) -> Device:
+def _device(record: Record, *, is_here: bool) -> Device:
     data = record.data
     return Device(
         id=record.id,
@@ -97,5 +101,5 @@ def _device(record: Record) -> Device:
         seen=clock.date_of(data["seen"]),
         agent=data["agent"],
         address=data["address"],
-        current=False,
+        current=is_here,
     )

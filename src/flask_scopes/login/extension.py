@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime
 import typing as t
 
+import flask
 from flask import request_started
 
 from .. import clock
 from .. import commands
 from .. import hooks
+from ..places import declared
 from . import messages
 from .accounts import Accounts
 from .command import command_for
@@ -28,8 +30,6 @@ from .upstream import user_logged_out
 from .upstream import user_login_confirmed
 
 if t.TYPE_CHECKING:
-    import flask
-
     from ..application import Application
     from ..extension import Scopes
     from ..sessions import Device
@@ -96,6 +96,13 @@ class Login(Accounts):
             self._tokens = Tokens(records, token_prefix)
             self._attempts = Attempts(scopes, records, throttle)
             self._devices = Devices(records, self._end_sessions_of)
+
+        @scopes.application
+        @declared("login.noted")
+        def noted() -> dict[str, None]:
+            return {}
+
+        self._noted = noted
         self._both = SessionsAndDevices(sessions, self._devices)
         times = reset_within, confirm_within
         if min(times) < datetime.timedelta(seconds=1):
@@ -150,7 +157,9 @@ class Login(Accounts):
 
         :param user: their id, or what is the same as text.
         """
-        return self._both.of(str(user))
+        has_session = flask.has_request_context() and not self.token
+        here = flask.session.get("_remembered") if has_session else None
+        return self._both.of(str(user), here)
 
     def sign_out_device(self, user: object, device_id: str) -> bool:
         """End the session of *user* on a device, and do not remember it, at once.

@@ -41,8 +41,12 @@ class Guards(Cookies):
         which calls ``flask_login.confirm_login()``.
 
         With Flask-Login's own ``fresh_login_required`` a login is fresh until the
-        session is over.
+        session is over. They come back with a GET request.
+
+        :raises SetupError: *max_age* is no time.
         """
+        if not isinstance(t.cast("object", max_age), datetime.timedelta):
+            raise messages.bad_age()
 
         def refused() -> t.Any:
             if not current_user.is_authenticated:
@@ -71,7 +75,12 @@ class Guards(Cookies):
 
         A view without this takes no tokens. For a class of views, it belongs into its
         ``decorators``.
+
+        :param scopes: none, if any token will do.
+        :raises SetupError: they are no texts.
         """
+        if not all(isinstance(t.cast("object", each), str) for each in scopes):
+            raise messages.bad_scopes()
 
         def refused() -> t.Any:
             if not current_user.is_authenticated:
@@ -148,10 +157,14 @@ class Guards(Cookies):
             raise messages.missing("login_user(remember=True)", "records")
         self._note_freshness()
         self._drop_anothers_device(str(session["_user_id"]))
-        # What has proved before a login that a form is ours proves it to whoever knew
-        # the session then: Flask-WTF makes another one.
+        self._forget_proof()
+
+    def _forget_proof(self) -> None:
+        """What has proved before a login that a form is ours proves it to whoever knew
+        the session then: Flask-WTF makes another one.
+        """
         name = config().get("WTF_CSRF_FIELD_NAME", "csrf_token")
-        session.pop(name, None)
+        flask.session.pop(name, None)
         flask.g.pop(name, None)
 
     def _note_freshness(self, sender: flask.Flask | None = None, **sent: t.Any) -> None:

@@ -15,6 +15,7 @@ import weakref
 import flask
 from flask.sessions import NullSession
 
+from .. import clock
 from .. import contexts
 from ..lookup import open_unit
 from ..recipe import UNSET
@@ -35,6 +36,7 @@ class Identity:
 
     __slots__ = (
         "__weakref__",
+        "came",
         "device",
         "forgets",
         "is_answered",
@@ -59,6 +61,8 @@ class Identity:
         """By which, if it was by one."""
         self.device: str | None = None
         """Which was remembered, if it has signed in by that."""
+        self.came = clock.now()
+        """When the request came, or asked first."""
         self.is_answered = False
         """Whether it is too late for a cookie."""
         self.is_loading = False

@@ -8,10 +8,12 @@ import collections.abc as c
 import contextlib
 import contextvars
 import hashlib
+import secrets
 import typing as t
 
 import flask
 
+from .. import clock
 from .. import contexts
 from .. import lookup
 from ..places import declared
@@ -37,8 +39,9 @@ if t.TYPE_CHECKING:
     from .remember import Remembered
     from .tokens import Tokens
 
-# Under which a session has that nobody has come with it yet.
-_UNPROVEN: t.Final = "_unproven"
+# Under which a session has which answer it was begun with, if by a remembered device.
+_BEGUN: t.Final = "_begun"
+_MOST_NOTED: t.Final = 10_000
 UserT = t.TypeVar("UserT")
 # What came of remember-me cookies in this request, in all attempts at it: each is good
 # once, and what an attempt that is given up was told is for the next.
@@ -50,6 +53,7 @@ checked_cookies: contextvars.ContextVar[dict[str, Remembered | None] | None] = (
 class Manager(LoginManager):
     """See :class:`~flask_scopes.login.Login`, of which this is the part that loads."""
 
+    _noted: Resource[[], dict[str, None]]
     _scopes: Scopes
     _devices: Devices | None
     _tokens: Tokens | None
@@ -66,8 +70,8 @@ class Manager(LoginManager):
     ) -> Resource[[], UserT | None]:
         """Decorate the function that loads a user, given their id as text: what comes
         of it is the resource of whoever is signed in, loaded at first use and at most
-        once per unit. It is None for nobody, for who is not active, and where there is
-        no request.
+        once per unit. It is None for nobody, for who is not active, and in a command,
+        or wherever else there is a unit and no request.
 
         ``flask_login.current_user`` is the same object. After a login or a logout in
         the same request it is another one, and so is what was built from it.
@@ -154,8 +158,9 @@ class Manager(LoginManager):
                 user = token and self._user_callback(token.user)
                 self._update_request_context_with_user(user)
             else:
-                super()._load_user()
+                # Before a database is asked for the user.
                 self._note_that_it_arrived(identity)
+                super()._load_user()
         finally:
             identity.is_loading = False
 
@@ -171,7 +176,6 @@ class Manager(LoginManager):
             return False
         session = TokenSession()
         contexts.swap_session(contexts.innermost_request.get(), session)
-        identity.session = session
         identity.token = self._tokens.check(text)
         return True
 
@@ -180,6 +184,8 @@ class Manager(LoginManager):
         if identity is None:
             return
         if not identity.is_loading:
+            # Begun now, if it has not: so that a request that fails signs nobody in.
+            lookup.unit_in_progress()
             self.forget_user(identity)
         if user is None:
             user = self.anonymous_user()
@@ -203,7 +209,7 @@ class Manager(LoginManager):
         flask.session["_id"] = self._session_identifier_generator()
         flask.session["_remembered"] = found.device
         if found.kept is not None:
-            flask.session[_UNPROVEN] = True
+            flask.session[_BEGUN] = secrets.token_urlsafe(9)
         flask.session.pop("_fresh_at", None)
         user_loaded_from_cookie.send(app(), user=user)
         return user
@@ -213,11 +219,17 @@ class Manager(LoginManager):
         they have got its next cookie with it, and the one before is good for nobody.
         """
         session = identity.session
-        if identity.device is None and session is not None and _UNPROVEN in session:
-            device = session.get("_remembered")
-            if device and self._devices is not None:
-                self._devices.note_that_it_arrived(device)
-            del session[_UNPROVEN]
+        begun = None if session is None else session.get(_BEGUN)
+        device = None if session is None else session.get("_remembered")
+        noted = self._noted() if begun and device else {}
+        if not begun or not device or begun in noted or self._devices is None:
+            return
+        if self._devices.note_that_it_arrived(device):
+            # Once in a process: to take it out of the session would be a change, which
+            # another request may make as well.
+            if len(noted) >= _MOST_NOTED:
+                noted.clear()
+            noted[begun] = None
 
     def _check_once(self, cookie: str) -> Remembered | None:
         checked = checked_cookies.get()
@@ -226,7 +238,8 @@ class Manager(LoginManager):
             devices = self._devices
             identity = this_identity()
             in_time = identity is not None and not identity.is_answered
-            found = devices.check(cookie, renew=in_time) if devices else None
+            came = identity.came if identity else clock.now()
+            found = devices.check(cookie, came, renew=in_time) if devices else None
             checked[cookie] = found
         return checked[cookie]
 

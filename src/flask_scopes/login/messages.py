@@ -128,6 +128,14 @@ def bad_token_scopes(scopes: object) -> SetupError:
     return bad_option(f"the scopes of a token are several texts, not {scopes!r}")
 
 
+def bad_age() -> SetupError:
+    return bad_option("@login.fresh(...) takes a timedelta, and then the view")
+
+
+def bad_scopes() -> SetupError:
+    return bad_option("@login.requires(...) takes texts, and then the view")
+
+
 def bad_end(expires: object) -> SetupError:
     return bad_option(f"a token is good for up to a century, or None, not {expires!r}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from ..extras import brought_by
@@ -26,7 +27,6 @@ from .users import email_key
 
 if t.TYPE_CHECKING:
     import collections.abc as c
-    import contextlib
 
     from pymongo.client_session import ClientSession
     from pymongo.collection import Collection
@@ -185,8 +185,10 @@ class MongoRecords:
             found = self._records.find(query, session=self._session())
             return [_record(each) for each in found]
 
-    def apart(self) -> contextlib.AbstractContextManager[None]:
-        return self._scopes.unit()
+    @contextlib.contextmanager
+    def apart(self) -> c.Generator[bool, None, None]:
+        with self._scopes.unit():
+            yield True
 
     def purge(self, now: float) -> int:
         return 0

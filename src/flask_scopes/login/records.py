@@ -57,9 +57,9 @@ class Records(t.Protocol):
         """The records of one kind that somebody owns, also such as are over."""
         ...
 
-    def apart(self) -> contextlib.AbstractContextManager[None]:
+    def apart(self) -> contextlib.AbstractContextManager[bool]:
         """Around what is to stay whatever becomes of the unit around it: a unit of its
-        own, or what comes to the same.
+        own. If that cannot be, it says so, and nothing is to be written.
         """
         ...
 

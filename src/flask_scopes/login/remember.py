@@ -26,6 +26,7 @@ import typing as t
 import flask
 
 from .. import clock
+from ..lookup import open_unit
 from . import messages
 from .records import Record
 from .upstream import decode_cookie
@@ -41,6 +42,8 @@ _KIND: t.Final = "device"
 _SHAPE: t.Final = re.compile(r"([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})", re.ASCII)
 # How long the secret before is good without another, in seconds.
 _GRACE: t.Final = 10.0
+# So many answers are not lost one after the other.
+_MOST_LOST: t.Final = 5
 # There is a last date that can be written.
 _FOR_EVER: t.Final = datetime.timedelta(days=36_525)
 # If others are as quick as this each time, they have what there is.
@@ -96,13 +99,21 @@ class Devices:
         }
         data |= {"created": now, "seen": now, "old_until": 0.0, **_visit()}
         expires = now + min(lasts, _FOR_EVER).total_seconds()
-        self._records.add(Record(f"{_KIND}:{device}", user, data, expires))
+        made = Record(f"{_KIND}:{device}", user, data, expires)
+        self._records.add(made)
+        unit = open_unit()
+        if unit is not None:
+            # Of a database without a transaction: nobody gets its cookie then.
+            unit.undo.append(lambda error: self._records.remove([made.id]))
         return device, Kept(_cookie(device, secret), expires)
 
-    def check(self, cookie: str, *, renew: bool = True) -> Remembered | None:
+    def check(
+        self, cookie: str, came: float, *, renew: bool = True
+    ) -> Remembered | None:
         """Who *cookie* is of, if it is good; it is not good again. What is written
         stays, whatever becomes of the request.
 
+        :param came: when the request with it came.
         :param renew: whether there can be another cookie with the answer.
         """
         shape = _SHAPE.fullmatch(_signed(cookie) or "")
@@ -111,17 +122,17 @@ class Devices:
         device, secret = shape.groups()
         # (On Flask 3.2 there is no request in a unit of its own.)
         visit = _visit()
-        with self._records.apart():
+        with self._records.apart() as stays:
             for _ in range(_TRIES):
                 found = self.found(device)
                 if found is None or found.owner is None:
                     return None
-                step = _step(found, device, secret)
+                step = _step(found, device, secret, came)
                 if step is None:
-                    self._end_as_stolen(found, device)
+                    self._end_as_stolen(found, device, at_once=stays)
                     return None
                 data, kept = step
-                if kept is not None and not renew:
+                if not stays or (kept is not None and not renew):
                     return Remembered(found.owner, device, None)
                 if data is None or self._records.swap(
                     found, {**found.data, **data, **visit}, found.expires
@@ -134,18 +145,32 @@ class Devices:
                 # Another request was quicker: it depends on what that has done.
             return None
 
-    def note_that_it_arrived(self, device: str) -> None:
-        """The next cookie of *device* has arrived with whoever has it."""
-        with self._records.apart():
-            found = self.found(device)
-            if found is not None and not found.data["is_used"]:
-                data = {**found.data, "is_used": True}
-                self._records.swap(found, data, found.expires)
+    def note_that_it_arrived(self, device: str) -> bool:
+        """The next cookie of *device* has arrived with whoever has it.
 
-    def _end_as_stolen(self, found: Record, device: str) -> None:
+        :return: whether that could be noted.
+        """
+        with self._records.apart() as stays:
+            found = self.found(device)
+            if stays and found is not None and not found.data["is_used"]:
+                data = {**found.data, "is_used": True, "lost": 0}
+                return self._records.swap(found, data, found.expires)
+            return stays
+
+    def _end_as_stolen(self, found: Record, device: str, *, at_once: bool) -> None:
         messages.log_theft(str(found.owner))
-        self._end_sessions(str(found.owner), device)
-        self._records.remove([found.id])
+
+        def end(error: BaseException | None = None) -> None:
+            self._end_sessions(str(found.owner), device)
+            self._records.remove([found.id])
+
+        unit = open_unit()
+        if at_once or unit is None:
+            end()
+        else:
+            # As soon as there is room, however the request ends.
+            unit.callbacks.append(end)
+            unit.undo.append(end)
 
     def found(self, device: str) -> Record | None:
         """The record of *device*, if it is remembered."""
@@ -175,13 +200,13 @@ class Devices:
 
 
 def _step(
-    found: Record, device: str, secret: str
+    found: Record, device: str, secret: str, came_at: float
 ) -> tuple[dict[str, t.Any] | None, Kept | None] | None:
     """What is to be written, and the next cookie, for whoever comes with *secret*; None
     if it is neither the one that is good, nor was so until that was used.
     """
     data, now, came = found.data, clock.now(), _digest(secret)
-    in_a_moment = now < data["old_until"]
+    in_a_moment, lost = came_at < data["old_until"], 0
     if hmac.compare_digest(came, str(data["digest"])):
         if in_a_moment:
             return (None if data["is_used"] else {"is_used": True, "seen": now}), None
@@ -189,7 +214,8 @@ def _step(
     elif hmac.compare_digest(came, str(data["old_digest"])):
         if in_a_moment:
             return None, None
-        if data["is_used"]:
+        lost = data.get("lost", 0) + 1
+        if data["is_used"] or lost > _MOST_LOST:
             return None
         # The answer with the next one was lost.
         old = came
@@ -197,7 +223,7 @@ def _step(
         return None
     another = secrets.token_urlsafe(32)
     written = {"digest": _digest(another), "old_digest": old, "is_used": False}
-    written |= {"seen": now, "old_until": now + _GRACE}
+    written |= {"seen": now, "old_until": now + _GRACE, "lost": lost}
     return written, Kept(_cookie(device, another), found.expires)
 
 

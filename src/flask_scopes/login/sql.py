@@ -80,11 +80,8 @@ class SQLUsers:
         if self.find(email) is not None:
             raise messages.email_taken()
         key = email_key(email)
-        made = self._model(
-            email=email.strip(), email_key=key, password=password, confirmed=False
-        )
-        for name, value in fields.items():
-            setattr(made, name, value)
+        own = {"email": email.strip(), "email_key": key, "password": password}
+        made = self._model(**fields, **own, confirmed=False)
         self._session.add(made)
         try:
             self._session.flush()
@@ -196,13 +193,12 @@ class SQLRecords:
         return [_record(each) for each in self._connections.read(query)]
 
     @contextlib.contextmanager
-    def apart(self) -> c.Generator[None, None, None]:
-        with self._connections.kept() as is_kept:
-            if is_kept:
-                yield
-                return
-            with self._scopes.unit():
-                yield
+    def apart(self) -> c.Generator[bool, None, None]:
+        if self._connections.is_held():
+            yield False
+            return
+        with self._scopes.unit():
+            yield True
 
     def purge(self, now: float) -> int:
         over = self._records.c.expires <= now

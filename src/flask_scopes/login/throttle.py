@@ -18,11 +18,14 @@ import time
 import typing as t
 
 from .. import clock
+from ..places import declared
 from . import messages
+from .memory import Memory
 from .records import Record
 
 if t.TYPE_CHECKING:
     from ..extension import Scopes
+    from .memory import Kept
     from .records import Records
 
 # If others are quicker each time, there are many of them.
@@ -61,16 +64,26 @@ class Attempts:
         self._records = records
         self._throttle = throttle
 
+        @scopes.application
+        @declared("login.attempts")
+        def memory() -> Memory:
+            return Memory()
+
+        self._memory = memory
+
     def begin(self, what: str, name: str, address: str | None) -> None:
         """Count an attempt to do *what* as *name*, from *address*.
 
         :raises TooManyAttempts: it has to wait, and is not to be made.
         """
         place = _place(address)
-        with self._records.apart():
+        bucket = self._bucket(what, name, place)
+        with self._records.apart() as stays:
+            # Or in this process at least.
+            kept: Kept = self._records if stays else self._memory()
             if place:
-                self._take(_by_address(place), self._throttle.free_by_address)
-            self._take(self._bucket(what, name, place), self._throttle.free)
+                self._take(kept, _by_address(place), self._throttle.free_by_address)
+            self._take(kept, bucket, self._throttle.free)
 
     def succeeded(self, what: str, name: str, address: str | None) -> None:
         """Forget the attempts for *name*, and this one from *address*, if the unit
@@ -79,9 +92,11 @@ class Attempts:
         place = _place(address)
 
         def forget() -> None:
-            self._records.remove([self._bucket(what, name, place)])
-            if place:
-                self._give_back(_by_address(place))
+            bucket = self._bucket(what, name, place)
+            for kept in (self._records, self._memory()):
+                kept.remove([bucket])
+                if place:
+                    self._give_back(kept, _by_address(place))
             known = Record(_pair(name, place), None, {}, clock.now() + _KNOWN_FOR)
             if not self._records.add(known):
                 found = self._records.get(known.id)
@@ -96,10 +111,10 @@ class Attempts:
         is_known = known is not None and known.expires > clock.now()
         return f"attempts:{what}:{_hash(name, place if is_known else '')}"
 
-    def _take(self, bucket: str, free: int) -> None:
+    def _take(self, kept: Kept, bucket: str, free: int) -> None:
         for _ in range(_TRIES):
             now = clock.now()
-            found = self._records.get(bucket)
+            found = kept.get(bucket)
             is_over = found is None or found.expires <= now
             count = 0 if is_over or found is None else int(found.data["count"])
             wait = 0.0 if is_over or found is None else found.data["free_at"] - now
@@ -108,9 +123,9 @@ class Attempts:
             data = {"count": count + 1, "free_at": now + self._wait(count + 1 - free)}
             expires = now + self._throttle.forget.total_seconds()
             if found is None:
-                done = self._records.add(Record(bucket, None, data, expires))
+                done = kept.add(Record(bucket, None, data, expires))
             else:
-                done = self._records.swap(found, data, expires)
+                done = kept.swap(found, data, expires)
             if done:
                 return
             time.sleep(random.uniform(0, _LONGEST_PAUSE))
@@ -121,16 +136,16 @@ class Attempts:
         longest = self._throttle.longest.total_seconds()
         return 0.0 if more < 0 else min(2.0 ** min(more, 30), longest)
 
-    def _give_back(self, bucket: str) -> None:
+    def _give_back(self, kept: Kept, bucket: str) -> None:
         # (Whoever guesses and signs in as themselves in turn has no gain by it: what
         # they guess is counted.)
         for _ in range(_TRIES):
-            found = self._records.get(bucket)
+            found = kept.get(bucket)
             if found is None:
                 return
             count = max(0, int(found.data["count"]) - 1)
             data = {"count": count, "free_at": clock.now()}
-            if self._records.swap(found, data, found.expires):
+            if kept.swap(found, data, found.expires):
                 return
             time.sleep(random.uniform(0, _LONGEST_PAUSE))
 

@@ -115,6 +115,11 @@ class Tokens:
             return False
         return self._records.remove([found.id]) > 0
 
+    def revoke_all(self, user: object) -> int:
+        """End all tokens of *user*, as part of this unit; how many there were."""
+        found = [each.id for each in self._records.of(_KIND, str(user))]
+        return self._records.remove(found) if found else 0
+
     def is_one(self, text: str) -> bool:
         """Whether *text* says that it is one of ours, be it good or not."""
         return text.startswith(self._prefix)
@@ -133,9 +138,10 @@ class Tokens:
         if clock.now() - found.data.get("seen", 0.0) >= _TOUCH_EVERY:
             # Of its own, so that it stays whatever becomes of the request. If another
             # request was quicker, that has noted the same.
-            with self._records.apart():
+            with self._records.apart() as stays:
                 data = {**found.data, "seen": clock.now()}
-                self._records.swap(found, data, found.expires)
+                if stays:
+                    self._records.swap(found, data, found.expires)
         return _token(found)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections.abc as c
 import contextlib
-import threading
 import typing as t
 
 from sqlalchemy.exc import DBAPIError
@@ -12,7 +11,6 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session
 
 from ..lookup import objects_in_progress
-from ..lookup import open_unit
 from ..reading import writes_are_forbidden
 
 if t.TYPE_CHECKING:
@@ -32,7 +30,6 @@ class Connections:
     def __init__(self, sql: SQL, bind: str) -> None:
         self._sql = sql
         self._bind = bind
-        self._noted = threading.local()
 
     def session(self) -> Session | None:
         """The session of this unit with our engine, if it has one."""
@@ -67,32 +64,15 @@ class Connections:
         with self._sql.engine(self._bind).begin() as connection:
             yield connection
 
-    @contextlib.contextmanager
-    def kept(self) -> c.Generator[bool, None, None]:
-        """Around what is to stay whatever becomes of the unit around it. SQLite has
-        room for one that writes: so what a unit there has begun is gone on with, and if
-        it fails, the same is written again.
-
-        :return: whether the unit has one, so that this is so.
+    def is_held(self) -> bool:
+        """Whether this unit has begun to use SQLite, which has room for one that
+        writes: another connection would wait for it, and it for that.
         """
-        session = self.session()
-        unit = open_unit()
-        if session is None or unit is None or _dialect(session) != "sqlite":
-            yield False
-            return
-        statements: list[sa.Executable] = []
-        self._noted.statements = statements
-
-        def again(error: BaseException) -> None:
-            with self._sql.engine(self._bind).begin() as connection:
-                for statement in statements:
-                    connection.execute(statement)
-
-        unit.undo.append(again)
-        try:
-            yield True
-        finally:
-            self._noted.statements = None
+        engine = self._sql.engine(self._bind)
+        return engine.dialect.name == "sqlite" and any(
+            isinstance(each, Session) and each.bind is engine
+            for each in objects_in_progress()
+        )
 
     def execute(self, statement: sa.Executable) -> int:
         """Write, and say how many rows it was."""
@@ -100,18 +80,11 @@ class Connections:
             done: t.Any = connection.execute(
                 statement, execution_options={"preserve_rowcount": True}
             )
-        noted: list[sa.Executable] | None = getattr(self._noted, "statements", None)
-        if noted is not None:
-            noted.append(statement)
         return int(done.rowcount)
 
     def create(self, metadata: sa.MetaData, tables: c.Sequence[sa.Table]) -> None:
         """Make *tables*, if they are not there."""
         metadata.create_all(self._sql.engine(self._bind), tables=tables)
-
-
-def _dialect(session: Session) -> str:
-    return str(session.get_bind().dialect.name)
 
 
 # Or MariaDB takes "Ann" for "ann", and refuses what is not in its own alphabet.
