@@ -130,7 +130,7 @@ def test_a_conflict_is_found_while_all_can_be_rolled_back(open_site: OpenSite) -
     browser.post("/append/list")
     twin = site.client(site.cookie(browser))
 
-    with site.held(browser, path="/work/list") as answers:
+    with site.held(browser, path="/order/list") as answers:
         twin.post("/append/list")
 
     assert answers[0].status_code == 409
@@ -152,7 +152,7 @@ def transactions(site: Site) -> list[str]:
             raise
         ends.append("committed")
 
-    @site.app.post("/work/<name>")
+    @site.app.post("/order/<name>")
     def work(name: str) -> str:
         orders()
         found = flask.session.setdefault(name, [])
