@@ -16,7 +16,7 @@ serve: .venv/.server
 	cd examples && exec ../$(BIN)/gunicorn --config journal/gunicorn.conf.py
 
 test: lint types
-	$(BIN)/pytest --cov --numprocesses=3 --dist=loadfile
+	$(BIN)/pytest --cov --numprocesses=4 --dist=loadfile
 
 lint: .venv/.tools
 	$(BIN)/ruff check

@@ -44,14 +44,17 @@ def tests(session: nox.Session, flask: str) -> None:
     is_oldest = (session.python, flask) == (OLDEST, FLASKS[0])
     if is_oldest:
         session.install(OLDEST_SQLALCHEMY)
-    options = ["tests", *without(*kept_out(is_oldest))] if flask else []
+    options = ["tests", *(without(*kept_out(is_oldest)) if flask else [])]
     if flask and not is_oldest:
         # What a database does there, the oldest of all has shown.
         options += ["-m", "not mongo"]
-    if not is_oldest and (session.python, flask) != (LATEST, NEWEST):
-        # It takes long, and these two have shown it.
+    elif session.python not in (OLDEST, LATEST):
+        # Between the two that have shown it, so do processes.
+        options += ["-m", "not mongo and not server"]
+    if not is_oldest:
+        # It takes long, and that and `make test` have shown it.
         options += without("test_soak.py")
-    at_once = ["--numprocesses=3", "--dist=loadfile"]
+    at_once = ["--numprocesses=4", "--dist=loadfile"]
     session.run("pytest", *options, *(session.posargs or ["--quiet", *at_once]))
 
 

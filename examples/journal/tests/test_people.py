@@ -1,5 +1,6 @@
 """Who gets in, who stays out, and what they are told."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -44,7 +45,8 @@ def test_a_wrong_password_and_a_stranger_get_the_same_answer(visitor: Visitor) -
 
     assert wrong.status_code == stranger.status_code == 401
     assert "do not go together" in wrong.text
-    assert wrong.text.replace("tomasz", "nobody", 1)[:2000] == stranger.text[:2000]
+    pages = [re.sub(r'value="[^"]{40,}"', "", each.text) for each in (wrong, stranger)]
+    assert pages[0].replace("tomasz", "nobody", 1)[:2000] == pages[1][:2000]
     assert visitor.get("/entries").status_code == 302
 
 
