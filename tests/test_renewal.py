@@ -17,6 +17,8 @@ import pytest
 
 from flask_scopes import Scopes
 from flask_scopes import SetupError
+from flask_scopes import renewal
+from flask_scopes.application_store import ApplicationStore
 
 
 class Connection:
@@ -308,6 +310,22 @@ def test_under_load_nothing_is_closed_that_somebody_holds(
     scopes.close(app)
     assert wrong == []
     assert {part.closed for part in made} == {1}
+
+
+def test_another_thread_may_close_the_last_one(
+    app: flask.Flask, scopes: Scopes
+) -> None:
+    class Taken(list[renewal.Retired]):
+        """Has one, as long as nobody looks for it."""
+
+        def __bool__(self) -> bool:
+            return True
+
+    with app.app_context():
+        store: ApplicationStore = app.extensions["scopes"].store()
+        store.retired = Taken()
+        renewal.sweep(store)
+    store.retired = []
 
 
 def test_in_many_threads_it_is_replaced_once(app: flask.Flask, pool: Pool) -> None:

@@ -159,8 +159,12 @@ def sweep(store: ApplicationStore) -> None:
     """Close what was retired, and can be held by nobody; the oldest first, because
     what was retired later may be what it was built from.
     """
-    while store.retired:
-        entry = store.retired[0]
+    while True:
+        try:
+            entry = store.retired[0]
+        except IndexError:
+            # None is left; another thread may have closed the last one just now.
+            return
         if entry.lease is None or entry.lease() is not None or not _close(store, entry):
             return
 
