@@ -209,6 +209,14 @@ def test_a_browser_is_sent_to_sign_in(site: Site, accept: str) -> None:
     assert response.location == "/sign-in?next=%2Fprivate"
 
 
+def test_a_script_that_wants_a_page_gets_one(site: Site) -> None:
+    headers = {"Accept": "text/html, */*", "Sec-Fetch-Dest": "empty"}
+
+    response = site.browser().get("/private", headers=headers)
+
+    assert response.location == "/sign-in?next=%2Fprivate"
+
+
 def test_what_an_app_says_itself_goes_first(site: Site) -> None:
     site.login.unauthorized_handler(lambda: ("ours", 418))
 

@@ -622,6 +622,50 @@ def test_so_many_answers_are_not_lost(site: Site, clock: Clock) -> None:
     assert seen == [ANN] * 6 + ["nobody"] * 2
 
 
+def test_one_that_was_used_in_a_moment_has_arrived(site: Site, clock: Clock) -> None:
+    browser = remembered(site)
+    before = str(browser.remembered)
+    for _ in range(2):
+        browser.restart()
+        assert browser.who == ANN
+    clock.pass_by(GRACE)
+
+    thief = site.browser()
+    thief.remembered = before
+    assert thief.who == "nobody"
+    assert devices_of(site) == []
+
+
+@pytest.mark.mongo
+@pytest.mark.parametrize("home", ["mongo"], indirect=True)
+def test_who_has_come_in_by_the_old_password_goes_with_it(site: Site) -> None:
+    late = site.browser()
+
+    def sign_in() -> str:
+        # Whose password was looked at before.
+        account = site.login.users.find(ANN)
+        return str(site.login.sign_in_as(account, remember=True))
+
+    def change() -> str:
+        account = site.login.users.find(ANN)
+        assert account
+        assert site.login.set_password(account, "battery staple")
+        assert late.post("/in").text == "True"
+        return "changed"
+
+    site.view("/in", sign_in, methods=["POST"])
+    site.view("/change", change, methods=["POST"])
+    browser = remembered(site)
+
+    assert browser.post("/change").text == "changed"
+    assert late.who == "nobody"
+    late.restart()
+    assert late.who == "nobody"
+    assert browser.who == ANN
+    browser.restart()
+    assert browser.who == ANN
+
+
 def test_a_request_that_is_slow_to_look_is_no_thief(site: Site, clock: Clock) -> None:
     browser = remembered(site)
     browser.restart()

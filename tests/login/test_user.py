@@ -407,6 +407,23 @@ def test_two_apps_know_their_own(open_site: OpenSite) -> None:
     assert one.browser(ANN).get("/across").text == ANN
 
 
+def test_the_context_of_another_app_has_nobody(open_site: OpenSite) -> None:
+    one, two = open_site(), open_site()
+    one.register()
+
+    def across() -> str:
+        assert one.current_user()
+        with two.app.app_context():
+            assert two.current_user() is None
+            assert not flask_login.current_user.is_authenticated
+        user = one.current_user()
+        return user.email if user else "nobody"
+
+    one.view("/across", across)
+
+    assert one.browser(ANN).get("/across").text == ANN
+
+
 def test_g_has_it_as_with_flask_login(site: Site) -> None:
     def page() -> str:
         g: t.Any = flask.g
