@@ -113,9 +113,7 @@ class Unit(Committing):
         self.from_session: set[Recipe] = set()
         """Of what was built from what has changed in the session by other means."""
         self.precedes_teardown = False
-        """Whether it is to end before the app's own teardown functions, as
-        one of these would close what it has to commit.
-        """
+        """Whether it ends before the app's own teardown, which would close parts."""
         self.undo: list[c.Callable[[BaseException], object]] = []
         """What is to be called when it has failed, last added first, with the error:
         for what no teardown can take back, as others may still fail after it.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections.abc as c
-import contextlib
 import dataclasses
 import re
 import secrets
@@ -13,7 +12,6 @@ import argon2
 import flask
 import flask_login  # type: ignore[import-untyped]  # it has no types
 import pytest
-import sqlalchemy as sa
 from bson import ObjectId
 from flask.testing import FlaskClient as Client
 from sqlalchemy.orm import DeclarativeBase
@@ -25,7 +23,6 @@ from flask_scopes.login import Account
 from flask_scopes.login import Login
 from flask_scopes.login import Passwords
 from flask_scopes.login import Records
-from flask_scopes.login import Throttle
 from flask_scopes.login import Users
 from flask_scopes.login.mongo import MongoRecords
 from flask_scopes.login.mongo import MongoUsers
@@ -276,17 +273,3 @@ def new_cookies(response: t.Any) -> dict[str, str]:
     lines = response.headers.getlist("Set-Cookie")
     pairs = [re.match("([^=]+)=([^;]*)", line) for line in lines]
     return {pair[1]: pair[2] for pair in pairs if pair}
-
-
-def scalar(site: Site, query: str) -> t.Any:
-    sql = site.parts.records._connections._sql
-    with site.app.app_context(), sql.engine().connect() as connection:
-        return connection.execute(sa.text(query)).scalar()
-
-
-@contextlib.contextmanager
-def nothing() -> c.Iterator[None]:
-    yield
-
-
-__all__ = ["Throttle"]

@@ -541,6 +541,20 @@ def test_this_site_does(site: Site, headers: dict[str, str]) -> None:
     assert site.browser(ANN).post("/sign-out", headers=headers).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [("https://admin.example.com", 200), ("https://admin.example.co", 403)],
+)
+def test_one_that_is_trusted_may_stand_alone(
+    site: Site, origin: str, status: int
+) -> None:
+    site.app.config["SCOPES_TRUSTED_ORIGINS"] = "https://admin.example.com"
+    headers = {"Origin": origin, "Sec-Fetch-Site": "cross-site"}
+
+    response = site.browser(ANN).post("/sign-out", headers=headers)
+    assert response.status_code == status
+
+
 def test_no_image_signs_anybody_out(site: Site) -> None:
     browser = site.browser(ANN)
 
@@ -593,6 +607,17 @@ def test_what_belonged_to_another_user_is_gone(site: Site) -> None:
     with browser.client.session_transaction() as session:
         assert "cart" not in session
     assert browser.who == "ben@example.org"
+
+
+def test_the_proof_of_a_form_is_none_after_signing_out(site: Site) -> None:
+    def sign_out() -> str:
+        flask.g.csrf_token = flask.session["csrf_token"] = "known"
+        site.login.sign_out()
+        return str("csrf_token" in flask.session or "csrf_token" in flask.g)
+
+    site.view("/out", sign_out, methods=["POST"])
+
+    assert site.browser(ANN).post("/out").text == "False"
 
 
 def test_the_proof_of_a_form_is_another_one_after_a_login(site: Site) -> None:

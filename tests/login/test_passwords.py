@@ -76,6 +76,12 @@ NO_HASHES = ["x", "$argon2id$", "$argon2id$\u00e9", "$2b$12$abc", PASSWORD, "scr
 NO_HASHES += ["scrypt:x:y:z$s$h", "pbkdf2:nope:1$s$h"]
 
 
+def test_half_a_character_is_no_password_of_werkzeugs(passwords: Passwords) -> None:
+    hashed = generate_password_hash(PASSWORD, "pbkdf2:sha256:1")
+
+    assert not passwords.verify(hashed, "\ud800")
+
+
 @pytest.mark.parametrize("hashed", NO_HASHES)
 def test_what_is_no_hash_is_nobodys(
     passwords: Passwords, hashed: str, caplog: pytest.LogCaptureFixture
@@ -110,9 +116,7 @@ class Counting(argon2.PasswordHasher):
 
 def test_an_unknown_address_is_as_much_work(open_site: OpenSite) -> None:
     counting = Counting()
-    scopes_of: list[Scopes] = []
     site = open_site()
-    scopes_of.append(site.scopes)
     site.login.passwords = Passwords(site.scopes, hasher=counting)
     site.register()
     with site.app.app_context():

@@ -263,13 +263,15 @@ def test_a_login_may_say_how_long(site: Site, clock: Clock) -> None:
     def sign_in() -> str:
         account = site.login.users.find(ANN)
         assert account
-        hour = datetime.timedelta(hours=1)
-        flask_login.login_user(site.load(account.id), remember=True, duration=hour)
+        hours = datetime.timedelta(hours=int(flask.request.args["hours"]))
+        flask_login.login_user(site.load(account.id), remember=True, duration=hours)
         return "in"
 
     site.view("/in", sign_in, methods=["POST"])
+    # There is a last date that can be written.
+    assert site.browser().post("/in?hours=99999999").text == "in"
     browser = site.browser()
-    browser.post("/in")
+    browser.post("/in?hours=1")
     clock.pass_by(datetime.timedelta(hours=2))
     browser.restart()
 
@@ -284,6 +286,10 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(site: Site) -> None:
 
     for flag in ("HttpOnly", "SameSite=Lax", "Path=/", "Expires="):
         assert flag in line
+    site.app.config["SESSION_COOKIE_SAMESITE"] = "Strict"
+    assert "SameSite=Strict" in str(site.browser().sign_in(ANN, remember="1").headers)
+    site.app.config["REMEMBER_COOKIE_SAMESITE"] = "None"
+    assert "SameSite=None" in str(site.browser().sign_in(ANN, remember="1").headers)
     assert "Secure" not in line
     site.app.config["SCOPES_SESSION_SECURE"] = True
     response = site.browser().sign_in(ANN, remember="1")

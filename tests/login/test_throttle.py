@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import datetime
+import logging
 import threading
 import typing as t
 
@@ -119,6 +120,18 @@ def test_an_address_that_is_used_stays_known(site: Site, clock: Clock) -> None:
         guess(site)
 
     assert attempt(site, ANN, PASSWORD, "10.0.0.9").status_code == 200
+
+
+def test_who_guesses_does_not_fill_the_log(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(5):
+        guess(site)
+    with caplog.at_level(logging.INFO):
+        assert guess(site).status_code == 429
+
+    (record,) = [each for each in caplog.records if "429" in each.getMessage()]
+    assert (record.levelname, record.exc_info) == ("INFO", None)
 
 
 def test_one_address_tries_many_names(site: Site, clock: Clock) -> None:

@@ -11,8 +11,8 @@ from .. import clock
 from .identity import Identity
 from .identity import TokenSession
 from .identity import this_identity
-from .manager import Manager
-from .manager import checked_cookies
+from .loader import Loader
+from .loader import checked_cookies
 from .upstream import COOKIE_DURATION
 from .upstream import COOKIE_NAME
 from .upstream import app
@@ -25,7 +25,7 @@ FRESH_AT: t.Final = "_fresh_at"
 """Under which a session has when the password was given."""
 
 
-class Cookies(Manager):
+class Cookies(Loader):
     """See :class:`~flask_scopes.login.Login`: the part that remembers devices."""
 
     def _update_remember_cookie(self, response: flask.Response) -> flask.Response:
@@ -97,13 +97,15 @@ class Cookies(Manager):
     def _cookie_flags(self) -> dict[str, t.Any]:
         settings = config()
         # As the one of the session, unless it is said.
-        secure = app().session_interface.get_cookie_secure(app())
+        session = app().session_interface
+        secure = session.get_cookie_secure(app())
+        same_site = session.get_cookie_samesite(app()) or "Lax"
         return {
             "domain": settings.get("REMEMBER_COOKIE_DOMAIN"),
             "path": settings.get("REMEMBER_COOKIE_PATH", "/"),
             "secure": settings.get("REMEMBER_COOKIE_SECURE", secure),
             "httponly": settings.get("REMEMBER_COOKIE_HTTPONLY", True),
-            "samesite": settings.get("REMEMBER_COOKIE_SAMESITE") or "Lax",
+            "samesite": settings.get("REMEMBER_COOKIE_SAMESITE") or same_site,
         }
 
     # ---- When somebody signs in or out

@@ -11,14 +11,13 @@ from flask import request_started
 from .. import clock
 from .. import commands
 from .. import hooks
-from ..places import declared
 from . import messages
 from .accounts import Accounts
 from .command import command_for
 from .devices import SessionsAndDevices
 from .identity import let_requests_have_it
 from .links import Links
-from .manager import around_attempts
+from .loader import around_attempts
 from .passwords import Passwords
 from .remember import Devices
 from .throttle import Attempts
@@ -83,8 +82,7 @@ class Login(Accounts):
         reset_within: datetime.timedelta = datetime.timedelta(hours=1),
         confirm_within: datetime.timedelta = datetime.timedelta(days=3),
     ) -> None:
-        super().__init__()
-        self._scopes = scopes
+        super().__init__(scopes)
         self._adds_context_processor = add_context_processor
         self._users = users
         self._records = records
@@ -96,13 +94,6 @@ class Login(Accounts):
             self._tokens = Tokens(records, token_prefix)
             self._attempts = Attempts(scopes, records, throttle)
             self._devices = Devices(records, self._end_sessions_of)
-
-        @scopes.application
-        @declared("login.noted")
-        def noted() -> dict[str, None]:
-            return {}
-
-        self._noted = noted
         self._both = SessionsAndDevices(sessions, self._devices)
         times = reset_within, confirm_within
         if min(times) < datetime.timedelta(seconds=1):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections.abc as c
 import datetime
-import functools
 import typing as t
 
 import flask
@@ -12,6 +11,7 @@ from werkzeug.datastructures import WWWAuthenticate
 
 from .. import clock
 from ..views import View
+from ..views import before_view
 from . import messages
 from . import origin
 from .cookies import FRESH_AT
@@ -180,19 +180,15 @@ def _guard(refused: c.Callable[[], t.Any]) -> c.Callable[[View], View]:
     under the same conditions as Flask-Login's.
     """
 
-    def decorate(view: View) -> View:
-        @functools.wraps(view)
-        def call(*args: t.Any, **kwargs: t.Any) -> t.Any:
-            is_exempt = flask.request.method in EXEMPT_METHODS
-            if not (is_exempt or config().get("LOGIN_DISABLED")):
-                answer = refused()
-                if answer is not None:
-                    return answer
-            return flask.current_app.ensure_sync(view)(*args, **kwargs)
+    def refuse() -> None:
+        is_exempt = flask.request.method in EXEMPT_METHODS
+        if is_exempt or config().get("LOGIN_DISABLED"):
+            return
+        answer = refused()
+        if answer is not None:
+            flask.abort(flask.make_response(answer))
 
-        return t.cast(View, call)
-
-    return decorate
+    return before_view(refuse)
 
 
 def _answer(status: int, error: str, **more: str) -> flask.Response:

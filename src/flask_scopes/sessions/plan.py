@@ -79,17 +79,18 @@ def plan_of(
         if name not in found.hidden
     }
     # Without a user, there are no rights: a login makes another session.
-    gives = after is not None and any(
-        key in changes and changes[key].new != _NO_MORE
-        for key in policy.privileged_keys
-    )
-    if session.rotates or gives:
+    if session.rotates or (after is not None and _gives_rights(changes, policy)):
         return _renewed(session, found, changes, policy, visit)
     if changes and found.head.is_ending:
         text = "Changes of a session are lost, as its visitor has signed in meanwhile"
         _log.info(text)
         return Plan()
     return Plan(changes=changes, generation=found.head.generation - found.is_late)
+
+
+def _gives_rights(changes: dict[str, Change], policy: Policy) -> bool:
+    found = [changes[key] for key in policy.privileged_keys if key in changes]
+    return any(change.new != _NO_MORE for change in found)
 
 
 def _another(

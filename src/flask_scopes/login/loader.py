@@ -1,6 +1,4 @@
-"""Flask-Login's manager, with a user that belongs to the request, and cookies that are
-good once.
-"""
+"""How Flask-Login loads the user of a request: once, and for that request alone."""
 
 from __future__ import annotations
 
@@ -50,17 +48,23 @@ checked_cookies: contextvars.ContextVar[dict[str, Remembered | None] | None] = (
 )
 
 
-class Manager(LoginManager):
+class Loader(LoginManager):
     """See :class:`~flask_scopes.login.Login`, of which this is the part that loads."""
 
-    _noted: Resource[[], dict[str, None]]
-    _scopes: Scopes
     _devices: Devices | None
     _tokens: Tokens | None
     _end_sessions_of: c.Callable[[str, str], None]
 
-    def __init__(self) -> None:
+    def __init__(self, scopes: Scopes) -> None:
         super().__init__()
+        self._scopes = scopes
+
+        @scopes.application
+        @declared("login.noted")
+        def noted() -> dict[str, None]:
+            return {}
+
+        self._noted = noted
         # Not by the address: people change that, and Flask-Login believes a header.
         self._session_identifier_generator = _identifier
         self._resource: Resource[[], t.Any] | None = None
