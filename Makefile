@@ -1,13 +1,15 @@
 # make demo    try it: the journal, in the foreground, until Ctrl-C
 # make serve   the same behind gunicorn, in two processes
-# make test    all checks on this Python: lint, types, then tests with coverage
+# make test    all checks on this Python: lint, types, then tests
+# make cover   the tests with branch coverage, which takes half as long again
 # make matrix  the tests on every supported Python and Flask found here
 # make clean   remove what these made
 
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/pytest --numprocesses=4 --dist=loadfile
 
-.PHONY: demo serve test lint types matrix clean
+.PHONY: demo serve test cover lint types matrix clean
 
 demo: .venv/.package
 	cd examples && exec ../$(BIN)/python -m journal
@@ -16,7 +18,10 @@ serve: .venv/.server
 	cd examples && exec ../$(BIN)/gunicorn --config journal/gunicorn.conf.py
 
 test: lint types
-	$(BIN)/pytest --cov --numprocesses=4 --dist=loadfile
+	$(PYTEST)
+
+cover: .venv/.tools
+	$(PYTEST) --cov
 
 lint: .venv/.tools
 	$(BIN)/ruff check
