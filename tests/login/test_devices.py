@@ -94,12 +94,7 @@ def test_nobody_ends_what_is_somebody_elses(site: Site) -> None:
     assert ann.who == ANN
 
 
-@every_kind
-@pytest.mark.parametrize("but_here", [True, False])
-def test_signing_out_everywhere(open_site: OpenSite, but_here: bool) -> None:
-    site = open_site()
-    site.register()
-
+def add_everywhere(site: Site, but_here: bool) -> None:
     def everywhere() -> str:
         user = site.current_user()
         assert user
@@ -107,6 +102,14 @@ def test_signing_out_everywhere(open_site: OpenSite, but_here: bool) -> None:
         return "done"
 
     site.view("/everywhere", everywhere, methods=["POST"])
+
+
+@every_kind
+@pytest.mark.parametrize("but_here", [True, False])
+def test_signing_out_everywhere(open_site: OpenSite, but_here: bool) -> None:
+    site = open_site()
+    site.register()
+    add_everywhere(site, but_here)
     here, elsewhere = (site.browser(ANN, remember="1") for _ in range(2))
     here.post("/everywhere")
 
@@ -122,14 +125,7 @@ def test_without_server_sessions_devices_are_forgotten(
 ) -> None:
     site = open_site(server=False)
     site.register()
-
-    def everywhere() -> str:
-        user = site.current_user()
-        assert user
-        site.login.sign_out_everywhere(user.id, but_here=but_here)
-        return "done"
-
-    site.view("/everywhere", everywhere, methods=["POST"])
+    add_everywhere(site, but_here)
     here, elsewhere = (site.browser(ANN, remember="1") for _ in range(2))
     assert len(devices(site)) == 2
     here.post("/everywhere")

@@ -391,29 +391,17 @@ def test_a_user_is_one_to_flask_login(scopes: Scopes, app: flask.Flask) -> None:
         app.test_client().post("/")
 
 
-def test_two_apps_know_their_own(open_site: OpenSite) -> None:
+@pytest.mark.parametrize("kind", ["test_request_context", "app_context"])
+@pytest.mark.parametrize("looks_before", [True, False])
+def test_two_apps_know_their_own(
+    open_site: OpenSite, kind: str, looks_before: bool
+) -> None:
     one, two = open_site(), open_site()
     one.register()
 
     def across() -> str:
-        with two.app.test_request_context():
-            assert two.current_user() is None
-            assert not flask_login.current_user.is_authenticated
-        user = one.current_user()
-        return user.email if user else "nobody"
-
-    one.view("/across", across)
-
-    assert one.browser(ANN).get("/across").text == ANN
-
-
-def test_the_context_of_another_app_has_nobody(open_site: OpenSite) -> None:
-    one, two = open_site(), open_site()
-    one.register()
-
-    def across() -> str:
-        assert one.current_user()
-        with two.app.app_context():
+        assert not looks_before or one.current_user()
+        with getattr(two.app, kind)():
             assert two.current_user() is None
             assert not flask_login.current_user.is_authenticated
         user = one.current_user()

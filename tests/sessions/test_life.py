@@ -634,3 +634,5 @@ def test_the_command_that_removes_what_is_over(
     assert (done.output, done.exit_code) == ("Removed 2 sessions.\n", 0)
     done = runner.invoke(args=["scopes", "sessions", "purge"])
     assert done.output == "Removed 0 sessions.\n"
+    helps = runner.invoke(args=["scopes", "sessions", "purge", "--help"]).output
+    assert "MongoDB and Redis do that by themselves." in " ".join(helps.split())

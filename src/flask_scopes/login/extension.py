@@ -13,7 +13,6 @@ from .. import commands
 from .. import hooks
 from . import messages
 from .accounts import Accounts
-from .command import command_for
 from .devices import SessionsAndDevices
 from .identity import let_requests_have_it
 from .links import Links
@@ -130,7 +129,9 @@ class Login(Accounts):
         user_logged_in.connect(self._logged_in, app)
         user_login_confirmed.connect(self._note_freshness, app)
         user_logged_out.connect(self._logged_out, app)
-        commands.group(app).add_command(command_for(self.purge))
+        about = "Look after attempts, devices and tokens."
+        does = "Remove what is over. MongoDB does that by itself."
+        commands.add_purge(app, "login", about, does, "record", self.purge)
 
     @property
     def tokens(self) -> Tokens:

@@ -11,7 +11,12 @@ from __future__ import annotations
 import collections.abc as c
 import contextlib
 import dataclasses
+import datetime
+import hashlib
 import typing as t
+
+FOR_EVER: t.Final = datetime.timedelta(days=36_525)
+"""How long a record is kept at most: there is a last date that can be written."""
 
 Data: t.TypeAlias = c.Mapping[str, t.Any]
 """Plain data, as JSON has it."""
@@ -30,6 +35,11 @@ class Record:
     """When it is over. Then it counts as gone, whether it was removed or not."""
     version: int = 0
     """How often it was changed."""
+
+
+def digest_of(secret: str) -> str:
+    """What a record has of *secret*. (That is random: nobody can guess what it was.)"""
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 class Records(t.Protocol):

@@ -17,18 +17,20 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
 import hmac
-import re
-import secrets
 import typing as t
 
 import flask
 
 from .. import clock
 from ..lookup import open_unit
+from ..sessions.tokens import Token
+from ..sessions.tokens import new_token
+from ..sessions.tokens import read_token
 from . import messages
+from .records import FOR_EVER
 from .records import Record
+from .records import digest_of
 from .upstream import decode_cookie
 from .upstream import encode_cookie
 from .upstream import secret_keys
@@ -39,13 +41,10 @@ if t.TYPE_CHECKING:
     from .records import Records
 
 _KIND: t.Final = "device"
-_SHAPE: t.Final = re.compile(r"([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})", re.ASCII)
 # How long the secret before is good without another, in seconds.
 _GRACE: t.Final = 10.0
 # So many answers are not lost one after the other.
 _MOST_LOST: t.Final = 5
-# There is a last date that can be written.
-_FOR_EVER: t.Final = datetime.timedelta(days=36_525)
 # If others are as quick as this each time, they have what there is.
 _TRIES: t.Final = 5
 # Of characters; more is cut off.
@@ -90,22 +89,21 @@ class Devices:
         """Remember the device that this request comes from, as part of this unit: its
         id, and what it is to keep.
         """
-        device, secret = secrets.token_urlsafe(16), secrets.token_urlsafe(32)
-        now = clock.now()
+        token, now = new_token(), clock.now()
         data: dict[str, t.Any] = {
-            "digest": _digest(secret),
+            "digest": digest_of(token.secret),
             "old_digest": "",
             "is_used": True,
         }
         data |= {"created": now, "seen": now, "old_until": 0.0, **_visit()}
-        expires = now + min(lasts, _FOR_EVER).total_seconds()
-        made = Record(f"{_KIND}:{device}", user, data, expires)
+        expires = now + min(lasts, FOR_EVER).total_seconds()
+        made = Record(f"{_KIND}:{token.id}", user, data, expires)
         self._records.add(made)
         unit = open_unit()
         if unit is not None:
             # Of a database without a transaction: nobody gets its cookie then.
             unit.undo.append(lambda error: self._records.remove([made.id]))
-        return device, Kept(_cookie(device, secret), expires)
+        return token.id, Kept(_cookie(token), expires)
 
     def check(
         self, cookie: str, came: float, *, renew: bool = True
@@ -116,10 +114,10 @@ class Devices:
         :param came: when the request with it came.
         :param renew: whether there can be another cookie with the answer.
         """
-        shape = _SHAPE.fullmatch(_signed(cookie) or "")
-        if shape is None:
+        token = read_token(_signed(cookie))
+        if token is None:
             return None
-        device, secret = shape.groups()
+        device = token.id
         # (On Flask 3.2 there is no request in a unit of its own.)
         visit = _visit()
         with self._records.apart() as stays:
@@ -127,7 +125,7 @@ class Devices:
                 found = self.found(device)
                 if found is None or found.owner is None:
                     return None
-                step = _step(found, device, secret, came)
+                step = _step(found, token, came)
                 if step is None:
                     self._end_as_stolen(found, device, at_once=stays)
                     return None
@@ -195,17 +193,17 @@ class Devices:
 
     def device_of(self, cookie: str) -> str | None:
         """The id of the device that *cookie* is of, whether it is good or not."""
-        shape = _SHAPE.fullmatch(_signed(cookie) or "")
-        return shape[1] if shape else None
+        token = read_token(_signed(cookie))
+        return token.id if token else None
 
 
 def _step(
-    found: Record, device: str, secret: str, came_at: float
+    found: Record, token: Token, came_at: float
 ) -> tuple[dict[str, t.Any] | None, Kept | None] | None:
-    """What is to be written, and the next cookie, for whoever comes with *secret*; None
-    if it is neither the one that is good, nor was so until that was used.
+    """What is to be written, and the next cookie, for whoever comes with *token*; None
+    if its secret is neither the one that is good, nor was so until that was used.
     """
-    data, now, came = found.data, clock.now(), _digest(secret)
+    data, now, came = found.data, clock.now(), digest_of(token.secret)
     in_a_moment, lost = came_at < data["old_until"], 0
     if hmac.compare_digest(came, str(data["digest"])):
         if in_a_moment:
@@ -221,10 +219,10 @@ def _step(
         old = came
     else:
         return None
-    another = secrets.token_urlsafe(32)
-    written = {"digest": _digest(another), "old_digest": old, "is_used": False}
+    another = new_token(token.id)
+    written = {"digest": digest_of(another.secret), "old_digest": old, "is_used": False}
     written |= {"seen": now, "old_until": now + _GRACE, "lost": lost}
-    return written, Kept(_cookie(device, another), found.expires)
+    return written, Kept(_cookie(another), found.expires)
 
 
 def _visit() -> dict[str, str]:
@@ -233,12 +231,8 @@ def _visit() -> dict[str, str]:
     return {"agent": agent, "address": (request.remote_addr or "")[:_LONGEST]}
 
 
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _cookie(device: str, secret: str) -> str:
-    return encode_cookie(f"{device}.{secret}")
+def _cookie(token: Token) -> str:
+    return encode_cookie(str(token))
 
 
 def _signed(cookie: str) -> str | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
 import hmac
 import re
 import secrets
@@ -17,7 +16,9 @@ import typing as t
 
 from .. import clock
 from . import messages
+from .records import FOR_EVER
 from .records import Record
+from .records import digest_of
 
 if t.TYPE_CHECKING:
     import collections.abc as c
@@ -25,8 +26,6 @@ if t.TYPE_CHECKING:
     from .records import Records
 
 _KIND: t.Final = "token"
-# For one without an end: there is a last date that can be written.
-_FOR_EVER: t.Final = datetime.timedelta(days=36_525)
 # Last use is written down at most this often, in seconds.
 _TOUCH_EVERY: t.Final = 60.0
 _PREFIX: t.Final = re.compile(r"[A-Za-z][A-Za-z0-9]{1,15}")
@@ -84,17 +83,17 @@ class Tokens:
         """
         if isinstance(scopes, str):
             raise messages.bad_token_scopes(scopes)
-        if expires is not None and not datetime.timedelta() < expires <= _FOR_EVER:
+        if expires is not None and not datetime.timedelta() < expires <= FOR_EVER:
             raise messages.bad_end(expires)
         found, secret = secrets.token_urlsafe(16), secrets.token_urlsafe(32)
         data = {
             "name": name,
             "scopes": sorted(set(scopes)),
-            "digest": _digest(secret),
+            "digest": digest_of(secret),
             "created": clock.now(),
             "ends": expires is not None,
         }
-        until = clock.now() + (expires or _FOR_EVER).total_seconds()
+        until = clock.now() + (expires or FOR_EVER).total_seconds()
         self._records.add(Record(f"{_KIND}:{found}", str(user), data, until))
         return f"{self._prefix}{found}{secret}"
 
@@ -133,7 +132,7 @@ class Tokens:
         found = self._records.get(f"{_KIND}:{found_by}")
         if found is None or found.expires <= clock.now():
             return None
-        if not hmac.compare_digest(_digest(secret), str(found.data["digest"])):
+        if not hmac.compare_digest(digest_of(secret), str(found.data["digest"])):
             return None
         if clock.now() - found.data.get("seen", 0.0) >= _TOUCH_EVERY:
             # Of its own, so that it stays whatever becomes of the request. If another
@@ -143,10 +142,6 @@ class Tokens:
                 if stays:
                     self._records.swap(found, data, found.expires)
         return _token(found)
-
-
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def _token(record: Record) -> Token:

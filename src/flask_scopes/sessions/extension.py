@@ -14,7 +14,6 @@ from .. import contexts
 from .. import interface as proxy
 from ..places import declared
 from . import messages
-from .command import command_for
 from .in_hand import InHand
 from .interface import ServerInterface
 from .policy import make_policy
@@ -99,7 +98,9 @@ class ServerSessions:
         proxy.watch(app)
         home: Application = app.extensions["scopes"]
         home.answers.append(messages.page_for)
-        commands.group(app).add_command(command_for(self.purge))
+        about = "Look after the sessions on the server."
+        does = "Remove what is over. MongoDB and Redis do that by themselves."
+        commands.add_purge(app, "sessions", about, does, "session", self.purge)
 
     @property
     def current(self) -> str | None:

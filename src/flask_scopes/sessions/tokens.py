@@ -1,4 +1,5 @@
-"""What the cookie of a session says: its id, and a secret that proves it.
+"""What the cookie of a session says: its id, and a secret that proves it. (That of a
+remembered device says the like; see login/remember.py.)
 
 The id is what the store finds the session by, and what a page may show. It is of no use
 without the secret, 256 random bits, of which the store has a keyed hash. So neither a
