@@ -156,6 +156,7 @@ def test_a_view_may_have_a_shorter_one(open_shop: OpenShop, mongo_uri: str) -> N
         return "done"
 
     shop.view(view)
+    shop.connect()
 
     assert shop.post().status_code == 200
     # But none that is longer: PyMongo takes the one that ends first.
@@ -236,6 +237,7 @@ def test_in_time_means_in_time_for_the_commit_as_well(
 ) -> None:
     shop = open_shop(mongo_uri, MONGO_REQUEST_TIMEOUT=0.3)
     shop.outside[shop.name].create_collection("orders")
+    shop.connect()
 
     def view() -> str:
         shop.database().orders.insert_one({"_id": 1})

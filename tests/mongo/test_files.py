@@ -188,6 +188,7 @@ def test_a_file_saved_in_each_attempt_is_one_file(shop: Shop) -> None:
 def test_it_is_taken_back_although_the_time_of_the_request_is_up(shop: Shop) -> None:
     shop.app.config["MONGO_REQUEST_TIMEOUT"] = 0.5
     shop.outside[shop.name].orders.insert_one({})
+    shop.connect()
 
     def view() -> str:
         save(shop)

@@ -710,6 +710,7 @@ def test_locks_are_let_go_at_once_although_the_time_of_the_request_is_up(
     shop: Shop,
 ) -> None:
     shop.app.config["MONGO_REQUEST_TIMEOUT"] = 0.5
+    shop.connect()
 
     def view() -> str:
         insert(shop, 1)

@@ -154,6 +154,7 @@ def test_nobody_there_is_a_503(
 
 
 def test_an_answer_that_does_not_come_is_a_504(shop: Shop) -> None:
+    shop.connect()
     shop.outside[shop.name].orders.insert_one({})
 
     def view() -> str:
