@@ -147,6 +147,21 @@ def test_outside_of_a_request_everywhere_is_everywhere(site: Site) -> None:
     assert browser.who == "nobody"
 
 
+def test_a_token_is_nobodys_session_here(site: Site) -> None:
+    browser = site.browser(ANN)
+    cookie = browser.client.get_cookie("session")
+    assert cookie
+    with site.app.app_context():
+        token = site.login.tokens.create(id_of(site), "a script")
+        user = id_of(site)
+    headers = {"Cookie": f"session={cookie.value}", "Authorization": f"Bearer {token}"}
+
+    with site.app.test_request_context(headers=headers):
+        site.login.sign_out_everywhere(user, but_here=True)
+
+    assert browser.who == "nobody"
+
+
 @every_kind
 def test_another_password_signs_out_everywhere_but_here(site: Site) -> None:
     def change() -> str:
@@ -157,6 +172,8 @@ def test_another_password_signs_out_everywhere_but_here(site: Site) -> None:
         assert not site.login.set_password(account, "too late")
         return "changed"
 
+    with site.app.app_context():
+        site.login.tokens.create(id_of(site), "a script")
     site.view("/change", change, methods=["POST"])
     here, elsewhere = (site.browser(ANN, remember="1") for _ in range(2))
     here.post("/change", data={"old": PASSWORD, "new": "battery staple"})
@@ -166,3 +183,5 @@ def test_another_password_signs_out_everywhere_but_here(site: Site) -> None:
     assert elsewhere.sign_in(ANN).status_code == 401
     assert elsewhere.sign_in(ANN, "too late").status_code == 401
     assert elsewhere.sign_in(ANN, "battery staple").status_code == 200
+    with site.app.app_context():
+        assert len(site.login.tokens.of(id_of(site))) == 1

@@ -459,6 +459,21 @@ def test_the_use_of_a_token_is_noted_though_the_request_fails(site: Site) -> Non
         assert site.login.tokens.of(account.id)[0].seen
 
 
+def test_where_sqlite_is_in_use_the_use_of_a_token_is_not_noted(site: Site) -> None:
+    """Noting it would make a request that only reads one that writes."""
+    _, token = with_api(site)
+
+    for is_in_use in (True, False):
+        with site.app.app_context():
+            assert not is_in_use or site.login.users.find(ANN)
+            assert site.login.tokens.check(token)
+        with site.app.app_context():
+            account = site.login.users.find(ANN)
+            assert account
+            seen = site.login.tokens.of(account.id)[0].seen
+        assert (seen is None) is is_in_use
+
+
 def test_the_database_has_no_token_in_it(site: Site) -> None:
     _, token = with_api(site)
     secret = token[-43:]

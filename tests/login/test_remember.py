@@ -13,6 +13,7 @@ import flask_login  # type: ignore[import-untyped]  # it has no types
 import pytest
 
 from flask_scopes import SetupError
+from flask_scopes.login import loader
 from flask_scopes.sessions import ServerSessions
 
 from ..sessions.site import Clock
@@ -262,6 +263,19 @@ def test_it_is_over_when_it_was_said_to_be(site: Site, clock: Clock) -> None:
     assert browser.who == "nobody"
 
 
+def test_of_flasks_own_session_it_has_a_flag_that_is_missing(
+    open_site: OpenSite,
+) -> None:
+    site = open_site(server=False)
+    site.register()
+
+    lines = site.browser().sign_in(ANN, remember="1").headers.getlist("Set-Cookie")
+    (session,) = [line for line in lines if line.startswith("session=")]
+    (ours,) = [line for line in lines if line.startswith(NAME)]
+    assert "SameSite" not in session
+    assert "SameSite=Lax" in ours
+
+
 def test_a_login_may_say_how_long(site: Site, clock: Clock) -> None:
     def sign_in() -> str:
         account = site.login.users.find(ANN)
@@ -392,12 +406,27 @@ def test_where_sqlite_is_in_use_it_stays_as_it_is(site: Site, clock: Clock) -> N
     browser.restart()
     assert browser.who == ANN
     assert browser.remembered != before
-    # Nor is a thief let in for long, though it can be ended only afterwards.
-    thief = site.browser()
-    thief.remembered = str(before)
+
+
+@pytest.mark.parametrize(("asks", "status"), [("?fail=1", 409), ("", 200)])
+def test_a_theft_is_ended_as_soon_as_there_is_room(
+    site: Site, clock: Clock, asks: str, status: int
+) -> None:
+    def page() -> str:
+        # SQLite is in use then.
+        assert site.login.users.find(ANN)
+        assert site.current_user() is None
+        return "no" if not flask.request.args else flask.abort(409)
+
+    site.view("/page", page)
+    browser, thief = remembered(site), site.browser()
+    thief.remembered = str(browser.remembered)
+    browser.restart()
+    assert browser.who == ANN
     assert browser.who == ANN
     clock.pass_by(GRACE)
-    assert thief.get("/page?fail=1").status_code == 409
+
+    assert thief.get(f"/page{asks}").status_code == status
     assert browser.who == "nobody"
     assert devices_of(site) == []
 
@@ -604,6 +633,46 @@ def test_so_many_answers_are_not_lost(site: Site, clock: Clock) -> None:
         clock.pass_by(GRACE)
 
     assert seen == [ANN] * 6 + ["nobody"] * 2
+
+
+def test_answers_that_were_lost_are_forgotten_when_one_arrives(
+    site: Site, clock: Clock
+) -> None:
+    browser = remembered(site)
+    for _ in range(2):
+        before = str(browser.remembered)
+        for _ in range(4):
+            browser.restart()
+            browser.remembered = before
+            assert browser.who == ANN
+            clock.pass_by(GRACE)
+        # With what the last of them has brought.
+        assert browser.who == ANN
+
+
+def test_that_it_arrived_is_noted_once(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    devices: t.Any = site.login._devices
+    note = devices.note_that_it_arrived
+
+    def noting(device: str) -> bool:
+        asked.append(device)
+        return bool(note(device))
+
+    monkeypatch.setattr(devices, "note_that_it_arrived", noting)
+    monkeypatch.setattr(loader, "_MOST_NOTED", 2)
+    browsers = [remembered(site) for _ in range(5)]
+    for browser in browsers:
+        browser.restart()
+        for _ in range(4):
+            assert browser.who == ANN
+
+    assert len(asked) == 5
+    # And what a process has of it does not grow.
+    with site.app.app_context():
+        assert len(site.login._noted()) <= 2
 
 
 def test_one_that_was_used_in_a_moment_has_arrived(site: Site, clock: Clock) -> None:

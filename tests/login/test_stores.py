@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as c
 import concurrent.futures
 import datetime
+import pathlib
 import threading
 import typing as t
 
@@ -144,6 +145,13 @@ def test_what_is_added_goes_with_the_request(open_site: OpenSite) -> None:
 def test_a_field_that_is_misspelt_is_an_error(within: Site) -> None:
     with pytest.raises(TypeError, match="acitve"):
         within.login.users.add("ben@example.org", None, acitve=True)
+
+
+@every_kind
+def test_what_is_ours_is_no_field(within: Site) -> None:
+    with pytest.raises(TypeError, match="confirmed"):
+        within.login.users.add("ben@example.org", None, confirmed=True)
+    assert within.login.users.find("ben@example.org") is None
 
 
 def test_a_model_that_lacks_something_is_refused(scopes: Scopes) -> None:
@@ -301,6 +309,22 @@ def test_what_is_written_apart_stays(site: Site, looks: bool) -> None:
     assert said == [not (looks and is_sqlite)]
     with site.app.app_context():
         assert (site.records.get("apart:a") is not None) is said[0]
+
+
+def test_another_sqlite_that_is_in_use_is_no_matter(
+    open_site: OpenSite, tmp_path: pathlib.Path
+) -> None:
+    site = open_site()
+    sql = site.parts.records._connections._sql
+    site.app.config["SQLALCHEMY_BINDS"] = {"other": f"sqlite:///{tmp_path}/other.db"}
+
+    with site.app.app_context():
+        sql.session("other").execute(sa.text("SELECT 1"))
+        with site.records.apart() as stays:
+            assert stays
+        sql.session().execute(sa.text("SELECT 1"))
+        with site.records.apart() as stays:
+            assert not stays
 
 
 def test_what_is_over_is_removed_by_a_command(site: Site, clock: Clock) -> None:

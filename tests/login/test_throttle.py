@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as c
 import concurrent.futures
 import datetime
 import logging
@@ -212,6 +213,54 @@ def test_what_a_process_keeps_by_itself_has_a_limit(clock: Clock) -> None:
     assert kept.get("0") is None
     assert kept.get("last")
     assert kept.remove(["last", "unknown"]) == 1
+    for number in range(memory._MOST + 1):
+        kept.add(Record(str(number), None, {}, now() + 7200))
+    # Also if none of them is over.
+    assert kept.get("0") is None
+    assert kept.get(str(memory._MOST))
+
+
+def with_memory(site: Site) -> c.Callable[[str], t.Any]:
+    """A function that signs in where SQLite is in use already, so that the attempt is
+    counted in memory.
+    """
+    site.register()
+
+    @site.app.post("/in-memory/<password>")
+    def in_memory(password: str) -> str:
+        assert site.login.users.find(ANN)
+        return str(site.login.sign_in(ANN, password))
+
+    address = {"REMOTE_ADDR": "10.0.0.1"}
+    return lambda password: site.browser().client.post(
+        f"/in-memory/{password}", environ_base=address
+    )
+
+
+def test_no_guess_is_taken_back_by_an_attempt_that_was_counted_elsewhere(
+    open_site: OpenSite,
+) -> None:
+    site = open_site(throttle=Throttle(free_by_address=3))
+    attempt_in_memory = with_memory(site)
+
+    for number in range(3):
+        assert guess(site, f"{number}@example.org").status_code == 401
+        assert attempt_in_memory(PASSWORD).text == "True"
+
+    assert guess(site, "4@example.org").status_code == 429
+
+
+def test_who_gets_in_has_all_attempts_again_also_in_memory(open_site: OpenSite) -> None:
+    attempt_in_memory = with_memory(open_site())
+    # From then on it is known there, and counted apart.
+    assert attempt_in_memory(PASSWORD).text == "True"
+    for _ in range(4):
+        assert attempt_in_memory("a guess").text == "False"
+    assert attempt_in_memory(PASSWORD).text == "True"
+
+    for _ in range(5):
+        assert attempt_in_memory("a guess").text == "False"
+    assert attempt_in_memory(PASSWORD).status_code == 429
 
 
 def test_where_a_server_says_no_address_names_are_counted(site: Site) -> None:

@@ -68,14 +68,14 @@ class Accounts(Guards):
         :raises TooBusy: too many others are signing in.
         """
         users, name, address = self.users, email_key(email), _address()
-        if self._attempts is not None:
-            self._attempts.begin(_SIGN_IN, name, address)
+        attempts = self._attempts
+        counted = attempts and attempts.begin(_SIGN_IN, name, address)
         account = users.find(email) if is_address(email) else None
         hashed = None if account is None else account.password
         if not self.passwords.verify(hashed, password) or account is None or not hashed:
             return None
-        if self._attempts is not None:
-            self._attempts.succeeded(_SIGN_IN, name, address)
+        if attempts and counted:
+            attempts.succeeded(_SIGN_IN, name, address, counted)
         if self.passwords.needs_rehash(hashed):
             better = self.passwords.hash(password)
             if users.set_password(account, better):
@@ -139,8 +139,7 @@ class Accounts(Guards):
         """
         if tokens and self._tokens is not None:
             self._tokens.revoke_all(user)
-        # A request that has come with a token has no session.
-        is_here = but_here and flask.has_request_context() and not self.token
+        is_here = but_here and self._has_session
         if self._sessions is not None:
             here = self._sessions.current if is_here else None
             self._sessions.revoke_all(user, but=here)
@@ -158,7 +157,7 @@ class Accounts(Guards):
         """
         if not self._change_password(account, password, but_here=True):
             return False
-        if flask.has_request_context() and not self.token:
+        if self._has_session:
             self._renew_this_device(account.id)
         return True
 
@@ -170,8 +169,7 @@ class Accounts(Guards):
         # Who could not sign in may have lost more than the password.
         self.sign_out_everywhere(account.id, but_here=but_here, tokens=not but_here)
         # And who has come in by the old one, until nobody could any more.
-        has_session = but_here and flask.has_request_context() and not self.token
-        session: t.Any = flask.session if has_session else None
+        session: t.Any = flask.session if but_here and self._has_session else None
         own = None if session is None else session._get_current_object()
         self._scopes.after_commit(lambda: self._end_all_but(account.id, own))
         return True

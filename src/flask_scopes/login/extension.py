@@ -149,8 +149,7 @@ class Login(Accounts):
 
         :param user: their id, or what is the same as text.
         """
-        has_session = flask.has_request_context() and not self.token
-        here = flask.session.get("_remembered") if has_session else None
+        here = flask.session.get("_remembered") if self._has_session else None
         return self._both.of(str(user), here)
 
     def sign_out_device(self, user: object, device_id: str) -> bool:

@@ -69,6 +69,11 @@ class Guards(Cookies):
             self._take_token(identity)
         return identity.token if identity else None
 
+    @property
+    def _has_session(self) -> bool:
+        """Whether there is a session: not outside of requests, nor with a token."""
+        return flask.has_request_context() and not self.token
+
     def requires(self, *scopes: str) -> c.Callable[[View], View]:
         """Decorate a view, below its route, that takes tokens which may be used for all
         of *scopes*. A user who is signed in without one may use it as well.

@@ -75,13 +75,9 @@ class MongoUsers:
         return self._find({"email_key": email_key(email)})
 
     def add(self, email: str, password: str | None, **fields: t.Any) -> Account:
-        made = {
-            **fields,
-            "email": email.strip(),
-            "email_key": email_key(email),
-            "password": password,
-            "confirmed": False,
-        }
+        own = {"email": email.strip(), "email_key": email_key(email)}
+        # A field that has one of these names is an error, as it is of a model.
+        made = dict(**fields, **own, password=password, confirmed=False)
         try:
             self._users.insert_one(made, session=self._session())
         except DuplicateKeyError:

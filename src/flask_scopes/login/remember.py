@@ -151,7 +151,7 @@ class Devices:
         with self._records.apart() as stays:
             found = self.found(device)
             if stays and found is not None and not found.data["is_used"]:
-                data = {**found.data, "is_used": True, "lost": 0}
+                data = {**found.data, "is_used": True}
                 return self._records.swap(found, data, found.expires)
             return stays
 

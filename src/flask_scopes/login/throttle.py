@@ -71,9 +71,10 @@ class Attempts:
 
         self._memory = memory
 
-    def begin(self, what: str, name: str, address: str | None) -> None:
+    def begin(self, what: str, name: str, address: str | None) -> Kept:
         """Count an attempt to do *what* as *name*, from *address*.
 
+        :return: where it was counted.
         :raises TooManyAttempts: it has to wait, and is not to be made.
         """
         place = _place(address)
@@ -84,10 +85,15 @@ class Attempts:
             if place:
                 self._take(kept, _by_address(place), self._throttle.free_by_address)
             self._take(kept, bucket, self._throttle.free)
+        return kept
 
-    def succeeded(self, what: str, name: str, address: str | None) -> None:
+    def succeeded(
+        self, what: str, name: str, address: str | None, counted: Kept
+    ) -> None:
         """Forget the attempts for *name*, and this one from *address*, if the unit
         succeeds.
+
+        :param counted: where this one was, as :meth:`begin` said.
         """
         place = _place(address)
 
@@ -95,8 +101,8 @@ class Attempts:
             bucket = self._bucket(what, name, place)
             for kept in (self._records, self._memory()):
                 kept.remove([bucket])
-                if place:
-                    self._give_back(kept, _by_address(place))
+            if place:
+                self._give_back(counted, _by_address(place))
             known = Record(_pair(name, place), None, {}, clock.now() + _KNOWN_FOR)
             if not self._records.add(known):
                 found = self._records.get(known.id)

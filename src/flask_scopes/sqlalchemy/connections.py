@@ -32,9 +32,10 @@ class Connections:
         self._bind = bind
 
     def session(self) -> Session | None:
-        """The session of this unit with our engine, if it has one."""
-        if writes_are_forbidden():
-            return None
+        """The session of this unit with our engine, if it has one, and may write."""
+        return None if writes_are_forbidden() else self._in_progress()
+
+    def _in_progress(self) -> Session | None:
         engine = self._sql.engine(self._bind)
         for each in objects_in_progress():
             if isinstance(each, Session) and each.bind is engine:
@@ -68,11 +69,8 @@ class Connections:
         """Whether this unit has begun to use SQLite, which has room for one that
         writes: another connection would wait for it, and it for that.
         """
-        engine = self._sql.engine(self._bind)
-        return engine.dialect.name == "sqlite" and any(
-            isinstance(each, Session) and each.bind is engine
-            for each in objects_in_progress()
-        )
+        is_sqlite = self._sql.engine(self._bind).dialect.name == "sqlite"
+        return is_sqlite and self._in_progress() is not None
 
     def execute(self, statement: sa.Executable) -> int:
         """Write, and say how many rows it was."""
