@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import socket
+import subprocess
 import time
 import typing as t
 from pathlib import Path
@@ -84,7 +85,7 @@ class Member:
 
     def pause(self) -> None:
         """Let it hang: its connections stay open, and nobody answers."""
-        os.killpg(self.pid, signal.SIGSTOP)
+        pause(self.pid)
         self.paused = True
 
     def resume(self) -> None:
@@ -180,6 +181,15 @@ def standalone(folder: Path) -> c.Generator[Member]:
         yield member
     finally:
         member.kill()
+
+
+def pause(pid: int) -> None:
+    """Stop the group of a mongod. Returns when it stands still: until its first thread
+    has had a core, the others go on and answer.
+    """
+    os.killpg(pid, signal.SIGSTOP)
+    ps = ["ps", "-o", "stat=", "-p", f"{pid}"]
+    until(lambda: subprocess.check_output(ps, text=True).startswith("T"))
 
 
 def until(condition: c.Callable[[], bool]) -> None:

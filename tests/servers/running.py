@@ -216,7 +216,7 @@ class Run:
         with pymongo.MongoClient[dict[str, t.Any]](self.options.uri) as client:
             return len(list(client.admin.aggregate(stages)))
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n".join([*self.command, *map(str, self.events()), self.output])
 
     def check(

@@ -11,6 +11,7 @@ import pytest
 
 from flask_scopes.embedded import mongod
 
+from ..mongo.replica_set import pause
 from .conftest import Start
 from .conftest import at_once
 from .running import Run
@@ -83,7 +84,7 @@ def test_a_database_that_no_longer_answers(start: Start, tmp_path: Path) -> None
         for run in runs:
             run.get_from(1)
             run.get_idle()
-        os.kill(stopped.pid, signal.SIGSTOP)
+        pause(stopped.pid)
         try:
             at_once(scenario, runs)
         finally:
