@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import collections.abc as c
+import logging
 
 import flask
 import flask.globals
@@ -17,11 +18,13 @@ def scopes() -> Scopes:
 
 
 @pytest.fixture
-def app(scopes: Scopes) -> flask.Flask:
+def app(scopes: Scopes) -> c.Iterator[flask.Flask]:
     app = flask.Flask("shop")
     app.secret_key = "a key for tests"
     scopes.init_app(app)
-    return app
+    yield app
+    # Flask sets it for an app in debug mode, and the next one has the same logger.
+    logging.getLogger(app.name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture

@@ -421,6 +421,10 @@ def test_a_request_leaves_nothing_to_the_cyclic_collector(
     plain = flask.Flask("plain")
     plain.add_url_rule("/", view_func=lambda: "b")
 
+    def least(app: flask.Flask) -> int:
+        # Another thread of this process may leave some meanwhile.
+        return min(garbage_of_requests(app) for _ in range(3))
+
     # Flask itself leaves some.
-    assert garbage_of_requests(app) == garbage_of_requests(plain)
-    assert len(log) == 2 * 21
+    assert least(app) == least(plain)
+    assert len(log) == 3 * 2 * 21

@@ -13,6 +13,7 @@ from . import forks
 from . import process
 from . import process_messages
 from .application_store import ApplicationStore
+from .events import Events
 from .unit import Unit
 
 if t.TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Application:
         "app",
         "around_requests",
         "around_units",
+        "events",
+        "inspector",
         "keeps_in_session",
         "keeps_until_sent",
         "members",
@@ -72,6 +75,9 @@ class Application:
     def __init__(self, app: Flask) -> None:
         # Weak, because the app holds us.
         self.app = weakref.ref(app)
+        self.events = Events(self.app)
+        self.inspector: object = None
+        """Whoever shows what happens, if anybody does."""
         self.members: set[Member] = set()
         """The :class:`~flask_scopes.Scopes` that may be used with this app."""
         self.answers: list[c.Callable[[Exception], HTTPException | None]] = []
@@ -109,7 +115,7 @@ class Application:
     def _begin(self) -> ApplicationStore:
         pid = os.getpid()
         parents = list(self.stores.values())
-        store = ApplicationStore(self.app, self._close_timeout())
+        store = ApplicationStore(self.app, self._close_timeout(), self.events)
         if parents:
             store.inherit(parents[-1])
         # Atomic, so that threads agree on one, and without a lock, which
@@ -160,7 +166,7 @@ class Application:
                 return None
             if unit is not None:
                 forks.keep(unit)
-            unit = contexts.keep_unit(inner, Unit(self.units))
+            unit = contexts.keep_unit(inner, Unit(self.units, self.events))
         if alone:
             early: Unit | None = getattr(context, "scopes_unit", None)
             if early is not None and early.is_open():

@@ -32,6 +32,7 @@ if t.TYPE_CHECKING:
     from flask import Flask
 
     from .building import Build
+    from .events import Events
     from .pings import Question
     from .recipe import Key
     from .recipe import Recipe
@@ -64,8 +65,8 @@ class ApplicationStore(Store):
         "started",
     )
 
-    def __init__(self, app: weakref.ref[Flask], seconds: float) -> None:
-        super().__init__()
+    def __init__(self, app: weakref.ref[Flask], seconds: float, events: Events) -> None:
+        super().__init__(events)
         self.app = app
         self.pid = os.getpid()
         self.seconds = seconds

@@ -34,6 +34,7 @@ class Build:
     """One making of one object: a frame while it runs, a record afterwards."""
 
     __slots__ = (
+        "__weakref__",
         "context",
         "error",
         "generator",

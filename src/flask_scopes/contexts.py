@@ -56,7 +56,8 @@ class Kept(t.Protocol):
 
     attaching: list[None]
     forks: int
-    objects: dict[Key, t.Any]
+
+    def shortcut(self) -> dict[Key, t.Any]: ...
 
 
 KeptT = t.TypeVar("KeptT", bound=Kept)
@@ -228,7 +229,7 @@ def attach(context: Context, unit: Kept, shortcut: bool = True) -> None:
         if not hasattr(context, "scopes_shared"):
             context.scopes_here = unit
             if shortcut:
-                context.scopes_request = unit.objects
+                context.scopes_request = unit.shortcut()
     finally:
         unit.attaching.pop()
 

@@ -37,6 +37,10 @@ class Decorators:
         """The application resources with options, in the order of their making."""
         self.keeps_until_sent = False
         """Whether there are objects that live until a response was sent."""
+        self.recipes: weakref.WeakKeyDictionary[Recipe, None] = (
+            weakref.WeakKeyDictionary()
+        )
+        """All resources that there are, in the order of their making."""
         self.in_session: weakref.WeakValueDictionary[str, SessionRecipe] = (
             weakref.WeakValueDictionary()
         )
@@ -84,7 +88,7 @@ class Decorators:
         """
         if factory is None:
             return functools.partial(self._keep, Options(**options))
-        return resource(Scope.APPLICATION, factory, self)
+        return self._made(resource(Scope.APPLICATION, factory, self))
 
     @t.overload
     def request(self, factory: c.Callable[P, c.Iterator[T]], /) -> Resource[P, T]: ...
@@ -111,8 +115,8 @@ class Decorators:
                 raise unit_messages.bad_until(until)
             self.keeps_until_sent = True
             self._tell()
-            return functools.partial(resource, Scope.SENT, owner=self)
-        return resource(Scope.REQUEST, factory, self)
+            return self._until_sent
+        return self._made(resource(Scope.REQUEST, factory, self))
 
     @t.overload
     def session(self, factory: c.Callable[P, T], /) -> SessionResource[P, T]: ...
@@ -142,7 +146,7 @@ class Decorators:
     def _keep(
         self, options: Options, factory: c.Callable[P, t.Any]
     ) -> Resource[P, t.Any]:
-        made = resource(Scope.APPLICATION, factory, self, options)
+        made = self._made(resource(Scope.APPLICATION, factory, self, options))
         self.kept.append(recipe_of(made))
         self._tell()
         return made
@@ -152,6 +156,14 @@ class Decorators:
     ) -> SessionResource[P, t.Any]:
         made = session_resource(factory, self, name, self.in_session)
         self._tell()
+        self.recipes[recipe_of(made)] = None
+        return made
+
+    def _until_sent(self, factory: c.Callable[P, t.Any]) -> Resource[P, t.Any]:
+        return self._made(resource(Scope.SENT, factory, self))
+
+    def _made(self, made: Resource[P, t.Any]) -> Resource[P, t.Any]:
+        self.recipes[recipe_of(made)] = None
         return made
 
     def _tell(self) -> None:

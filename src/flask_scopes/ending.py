@@ -113,6 +113,8 @@ def finish(
         committed. What it raises comes out.
     :raises CommitFailed: it should have succeeded, and could not be finished.
     """
+    if unit.events.are_heard():
+        unit.events.tell("finishing", unit, response.status_code)
     error = take_error(request)
     if error is None:
         error = unit.doomed or _failed_by_status(request, response)

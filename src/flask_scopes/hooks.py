@@ -74,7 +74,7 @@ def _wrap_teardown(
     variable: contextvars.ContextVar[contexts.Context],
     units: c.Sized,
 ) -> None:
-    call = _unbound(app, name)
+    call = unbound(app, name)
     current = variable.get
     reference = weakref.ref(app)
 
@@ -139,7 +139,7 @@ def _unspoken() -> BaseException | None:
 
 def _wrap_user_errors(app: Flask) -> None:
     """Note the errors that a handler may make a response of."""
-    call = _unbound(app, "handle_user_exception")
+    call = unbound(app, "handle_user_exception")
     reference = weakref.ref(app)
 
     def handle_user_exception(*args: t.Any, **kwargs: t.Any) -> t.Any:
@@ -190,7 +190,7 @@ def _wrap_unhandled_errors(app: Flask) -> None:
     looks for any but those of a 500. So does a database that is away, if it is an
     ``after_request`` function that asks.
     """
-    call = _unbound(app, "handle_exception")
+    call = unbound(app, "handle_exception")
     reference = weakref.ref(app)
 
     def handle_exception(*args: t.Any, **kwargs: t.Any) -> t.Any:
@@ -220,7 +220,7 @@ def wrap_requests(app: Flask, home: Application) -> None:
     if home.wraps_requests:
         return
     home.wraps_requests = True
-    call = _unbound(app, "wsgi_app")
+    call = unbound(app, "wsgi_app")
     # Both weak: *home* is part of the app.
     reference, its_home = weakref.ref(app), weakref.ref(home)
 
@@ -243,7 +243,7 @@ def _error(args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> Exception:
     return error
 
 
-def _unbound(app: Flask, name: str) -> c.Callable[..., t.Any]:
+def unbound(app: Flask, name: str) -> c.Callable[..., t.Any]:
     """What *name* does so far, as a function of the app (and without one)."""
     earlier: c.Callable[..., t.Any] | None = vars(app).get(name)
     if earlier is None:

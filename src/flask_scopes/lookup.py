@@ -63,7 +63,7 @@ def find(recipe: Recipe, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> t
         shared = _leased(home, context)
         found = _get(shared, context, recipe, args, kwargs, asking)
         if asking is None:
-            context.scopes_application = shared.objects
+            context.scopes_application = shared.shortcut()
         return found
     unit = _unit_for(recipe, context, home)
     if asking is not None and asking.recipe.scope is not _REQUEST:
@@ -267,7 +267,10 @@ def _get(
         found = UNSET
     elif asking is not None:
         found = store.look(key, asking)
-    if found is UNSET:
+    if found is not UNSET:
+        if store.events.listeners:
+            store.events.use(store, key, asking)
+    else:
         contexts.detach(context)
         before = overrides.switches
         found = store.get_or_build(recipe, key, args, kwargs, asking)

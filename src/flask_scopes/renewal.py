@@ -183,7 +183,7 @@ def _close(store: ApplicationStore, entry: Retired) -> bool:
         return False
     app = t.cast("Flask", store.app())
     for build in reversed(entry.builds):
-        failure = store.finish(build, None)
+        failure = store.tear_down(build, None)
         if failure is not None:
             app.logger.error(
                 "%r was replaced, and not closed: %s",

@@ -78,6 +78,10 @@ def at_first_request(home: Application) -> None:
         t.cast("Flask", home.app()).logger.error("%s", error)  # its text says it all
 
 
+before_serving: list[c.Callable[[werkzeug.serving.BaseWSGIServer], object]] = []
+"""What is called with each of Werkzeug's servers, when it is about to serve."""
+
+
 def watch_servers() -> None:
     """Be told when a server is about to serve, where that is possible."""
     serve_forever = werkzeug.serving.BaseWSGIServer.serve_forever
@@ -87,6 +91,9 @@ def watch_servers() -> None:
     @functools.wraps(serve_forever)
     def watched(*args: t.Any, **kwargs: t.Any) -> None:
         _start_or_exit()
+        for step in before_serving:
+            # With the server itself, whose method this is.
+            step(args[0])
         serve_forever(*args, **kwargs)
 
     watched.scopes_watches = True  # type: ignore[attr-defined]  # of a function

@@ -21,6 +21,9 @@ import typing as t
 from . import messages
 from .building import Build
 from .building import run_factory
+from .events import NOBODY
+from .events import Events
+from .events import Noted
 from .recipe import UNSET
 from .recipe import Key
 from .recipe import Recipe
@@ -52,12 +55,14 @@ class Store:
         "built",
         "claims",
         "error",
+        "events",
         "objects",
         "records",
         "state",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, events: Events = NOBODY) -> None:
+        self.events = events
         self.objects: dict[Key, t.Any] = {}
         self.records: dict[Key, Build] = {}
         """How each of ``objects`` was built. Teardown leaves these in place:
@@ -132,7 +137,10 @@ class Store:
         self, build: Build, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
     ) -> object:
         try:
-            made = self.make(build, args, kwargs)
+            if self.events.are_heard():
+                made = self.events.build(self, build, args, kwargs)
+            else:
+                made = self.make(build, args, kwargs)
         except BaseException as error:
             build.fail(error)
             raise
@@ -149,6 +157,21 @@ class Store:
     def finish(self, build: Build, error: BaseException | None) -> BaseException | None:
         """Run the teardown of *build*; where, is up to the kind of store."""
         return finish(build, error)
+
+    def tear_down(
+        self, build: Build, error: BaseException | None
+    ) -> BaseException | None:
+        """Let go what *build* made; return what its teardown raised of its own."""
+        if self.events.are_heard():
+            return self.events.finish(self, build, error)
+        return self.finish(build, error)
+
+    def shortcut(self) -> dict[Key, t.Any]:
+        """What warm calls read."""
+        if self.events.listeners:
+            # They only ever take an item.
+            return t.cast("dict[Key, t.Any]", Noted(self))
+        return self.objects
 
     def publish(self, build: Build, made: object) -> None:
         """Let calls find *made*, and teardown reach it."""
@@ -201,7 +224,7 @@ class Store:
                 return failures
             if self.records.get(build.key) is build:
                 self.objects.pop(build.key, None)
-            failure = self.finish(build, self.error)
+            failure = self.tear_down(build, self.error)
             if failure is not None:
                 failures.append((build, failure))
                 self.error = failure if self.error is None else self.error
@@ -249,7 +272,7 @@ class Store:
             self.built.remove(build)
         except ValueError:
             return None
-        return self.finish(build, None)
+        return self.tear_down(build, None)
 
     def __repr__(self) -> str:
         closing = sum(build.generator is not None for build in self.built)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as c
 import logging
 import threading
+import time
 import typing as t
 import weakref
 
@@ -12,6 +13,7 @@ from . import contexts
 from . import errors
 from . import process_messages
 from . import unit_messages
+from .events import since
 from .forks import keep
 from .recipe import Replacement
 from .scope import Scope
@@ -21,6 +23,7 @@ from .teardown import finish
 
 if t.TYPE_CHECKING:
     from .building import Build
+    from .events import Events
     from .recipe import Recipe
     from .session_objects import Held
 
@@ -33,8 +36,8 @@ class Committing(Store):
 
     __slots__ = ("committed",)
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, events: Events) -> None:
+        super().__init__(events)
         self.committed: list[Build] = []
         """Those whose teardown found no error, and raised none."""
 
@@ -89,8 +92,8 @@ class Unit(Committing):
         "units",
     )
 
-    def __init__(self, units: dict[int, weakref.ref[Unit]]) -> None:
-        super().__init__()
+    def __init__(self, units: dict[int, weakref.ref[Unit]], events: Events) -> None:
+        super().__init__(events)
         self.forks = contexts.forks
         self.thread = threading.get_ident()
         """In which it began."""
@@ -141,7 +144,7 @@ class Unit(Committing):
     def until_sent(self) -> Store:
         """The store of what lives until the response was sent."""
         if not self.sent:
-            store = Committing()
+            store = Committing(self.events)
             store.objects, store.committed = self.objects, self.committed
             # Two threads may come here at once: both take the first.
             self.sent.append(store)
@@ -206,12 +209,15 @@ class Unit(Committing):
         if not self.is_own():
             keep(self)
             return
+        began = time.perf_counter() if self.is_open() and self.events.are_heard() else 0
         refused = self._refused() if error is None and self.is_open() else None
         try:
             super().end(refused[1] if refused else error)
         finally:
             if self.error is not None:
                 self._undo(self.error)
+            if began:
+                self.events.tell("finished", self, since(began))
         if refused:
             build, reason = refused
             if build is None or not isinstance(reason, Exception):
@@ -278,3 +284,5 @@ class Unit(Committing):
     def __del__(self) -> None:
         # Of a context that was never popped: else its entry would stay.
         self.units.pop(id(self), None)
+        if self.is_open() and self.events.are_heard():
+            self.events.lose(self)
