@@ -94,6 +94,11 @@ def _override(
         raise_together(_tear_down(finished))
 
 
+def hands_out(made: object) -> bool:
+    """Whether *made* is what an override in force hands out as it is."""
+    return any(replacement.value is made for _, replacement in list(_in_force))
+
+
 def reconsider(build: Build | None) -> None:
     """Look again at *build*, which an override came or went during."""
     if build is None:

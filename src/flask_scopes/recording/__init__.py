@@ -1,0 +1,1 @@
+"""What happened lately, kept by name and time for whoever looks: the inspector."""
