@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import collections.abc as c
 import contextlib
+import typing as t
 import weakref
 
 import flask
 
+from . import commands
 from . import contexts
 from . import ending
 from . import hooks
@@ -57,6 +59,13 @@ class Scopes(Decorators):
         if home is None:
             home = app.extensions["scopes"] = Application(app)
             hooks.install(app, home.units)
+            config = t.cast("dict[str, object]", app.config)
+            if config.get("SCOPES_INSPECTOR"):
+                # Not above: it is for development, and takes time to load.
+                from .inspector import Inspector
+
+                Inspector(app, home)
+            commands.group(app)
         if self in home.members:
             raise unit_messages.known_app(app.name)
         home.members.add(self)
