@@ -1143,7 +1143,7 @@ def test_the_commands_are_in_one_group_that_leaves_others_alone() -> None:
     group = click.Group("scopes")
     theirs.cli.add_command(group)
     add_command(theirs, [])
-    assert list(group.commands) == ["indexes"]
+    assert set(group.commands) == {"list", "graph", "check", "indexes"}
 
     alone = flask.Flask("shop")
     command = click.Command("scopes")

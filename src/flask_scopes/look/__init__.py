@@ -1,0 +1,1 @@
+"""What ``flask scopes`` shows of resources: imported when it is asked."""
