@@ -60,6 +60,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         SCOPES_SESSION_SECURE=False,  # for http on this machine: leave it out elsewhere
     )
     app.config.from_mapping(config or {})
+    app.config.setdefault("SCOPES_INSPECTOR", app.debug)  # at /_scopes/
     elsewhere = os.environ.get("EVENTS_MONGO_URI") or app.config["MONGO_URI"]
     if elsewhere:
         app.config.setdefault("MONGO_BINDS", {"events": elsewhere})

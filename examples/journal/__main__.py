@@ -1,5 +1,5 @@
-"""`python -m journal`: open the journal on this machine. With `FLASK_DEBUG=1`, its
-commits can be made to fail."""
+"""`python -m journal`: open the journal on this machine, in debug mode: what lives how
+long can be seen at `/_scopes/`, and commits can be made to fail."""
 
 import os
 import signal
@@ -20,8 +20,9 @@ from .server import own_mongodb
 def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # both mean: close, please
         signal.signal(number, signal.default_int_handler)
+    os.environ.setdefault("FLASK_DEBUG", "1")
     with own_mongodb(), listen() as listener:
-        app = create_app()
+        app = create_app({"PROPAGATE_EXCEPTIONS": False})  # show our own page
         try:
             scopes.start(app)
         except StartError as error:

@@ -69,6 +69,7 @@ def running(folder: Path, end: signal.Signals) -> Iterator[str]:
         printed = (folder / "output").read_text()
     assert f"open at {address}" in printed
     assert "mina@example.org" in printed
+    assert f"Scopes inspector: {address}/_scopes/ (this machine only)" in printed
     assert "Traceback" not in printed
 
 
