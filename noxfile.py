@@ -23,8 +23,8 @@ OLDEST_SQLALCHEMY = "sqlalchemy==2.0.31"
 
 THIS = ".".join(platform.python_version_tuple()[:2])
 OLDEST, BETWEEN, LATEST = PYTHONS
-# The newest of each is what `make test` runs. The oldest Flask goes with the Python in
-# between, for which nothing else is left to show.
+# `make test` runs all on one Python. The oldest Flask goes with the Python in between:
+# what neither of its neighbours fails at, it hardly will.
 MATRIX = [
     *[(python, NEWEST) for python in (OLDEST, LATEST) if python != THIS],
     *[(BETWEEN if flask == FLASKS[0] else OLDEST, flask) for flask in FLASKS],
@@ -37,14 +37,16 @@ PROCESSES = [
 ]
 # `make test` shows them, and they take long.
 SLOW = ["look/test_inspector_browser.py", "sql/test_ledger_served.py", "test_soak.py"]
-# What depends on contexts, sessions and how a response is sent is not among these.
+DATA = ["login", "sessions", "sql"]
+# What is told of resources depends on their code, not on how it is printed.
 DRAWN = [f"look/test_{each}.py" for each in ("commands", "drawing", "pages")]
+# What depends on contexts, sessions and how a response is sent is not among these.
 APART = [
-    *["login", "sessions", "sql", *DRAWN],
+    *DATA,
+    *DRAWN,
     *["look/test_calls.py", "look/test_checks.py", "look/test_graph.py"],
     *["look/test_leaks.py", "look/test_pytest_plugin.py"],
 ]
-STORED = ["login", "sessions", "sql", *DRAWN]
 
 
 @nox.session
@@ -67,7 +69,7 @@ def tests(session: nox.Session, flask: str) -> None:
         options = ["-m", "not mongo", *without(*SLOW, *PROCESSES, *APART)]
     else:
         # What processes do depends on Python; what databases do does not.
-        options = ["-m", "not mongo or server", *without(*SLOW, *STORED)]
+        options = ["-m", "not mongo or server", *without(*SLOW, *DATA, *DRAWN)]
     at_once = ["--numprocesses=4", "--dist=loadfile"]
     chosen = session.posargs or ["--quiet", *at_once]
     session.run("pytest", "tests", *options, *chosen)

@@ -87,7 +87,7 @@ def since(began: float) -> Took:
 
 
 everywhere: list[Listener] = []
-"""Those that hear of all apps."""
+"""Those that hear of all apps; not of what is used, as warm calls do not ask here."""
 
 
 class Events:

@@ -6,7 +6,10 @@ import pathlib
 import sys
 import typing as t
 
+import flask
 import pytest
+
+from flask_scopes.application import Application
 
 Write: t.TypeAlias = c.Callable[..., t.Any]
 
@@ -20,6 +23,11 @@ app = Flask(__name__)
 app.secret_key = "a key for tests"
 scopes = Scopes(app)
 """
+
+
+@pytest.fixture
+def home(app: flask.Flask) -> Application:
+    return t.cast(Application, app.extensions["scopes"])
 
 
 @pytest.fixture

@@ -155,6 +155,16 @@ class Job:
         self.unit = scopes.unit().__enter__()
     def __exit__(self, *error): ...
 
+class Longer(Job): ...
+
+class Hostile:
+    def refuse(self, *args):
+        raise AssertionError(args)
+    __getattr__ = __call__ = refuse
+    __class__ = property(refuse)
+
+hostile = Hostile()
+
 """
 
 
@@ -172,6 +182,9 @@ class Job:
         ("\n    work = scopes.unit()\n    with work: return [user()]", []),
         ("\n    with job(): return [user()]", []),
         ("\n    with Job(): return [user()]", []),
+        ("\n    with Longer(): return [user()]", []),
+        ("\n    with hostile(): return [user()]", [("S101", "error")]),
+        ("\n    with flask.g.job(): return [user()]", [("S101", "error")]),
         ("\n    with open(__file__): return [user()]", [("S101", "error")]),
         (
             "\n    with contextlib.ExitStack() as stack:"

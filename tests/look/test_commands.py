@@ -275,6 +275,20 @@ def test_build_and_ping(project: Write) -> None:
         module.door().close()
 
 
+def test_what_is_refused_as_it_is_built_says_where_to_look(project: Write) -> None:
+    module = project(
+        "@scopes.request\ndef user(): return 1\n"
+        "@scopes.application\ndef kept(): return by_name('user')\n"
+        "@scopes.application\ndef own(): return by_name('own')\n"
+        "def by_name(name): return globals()[name]()\n"
+    )
+    output = " ".join(run("check", "--build", app=module.app).output.split())
+    assert "kept could not be built" in output
+    assert "See S101: it would keep what lives shorter." in output
+    assert "own could not be built" in output
+    assert "See S102: it needs itself." in output
+
+
 def test_what_the_build_used_counts(project: Write) -> None:
     module = project(
         "@scopes.application\ndef one(): return 1\n"

@@ -66,11 +66,6 @@ class Diary(Listener):
 
 
 @pytest.fixture
-def home(app: flask.Flask) -> Application:
-    return t.cast(Application, app.extensions["scopes"])
-
-
-@pytest.fixture
 def diary(home: Application) -> Diary:
     diary = Diary()
     home.events.add(diary)

@@ -17,6 +17,7 @@ import pytest
 from werkzeug.serving import make_server
 
 from flask_scopes import Scopes
+from flask_scopes import process
 
 api: t.Any = pytest.importorskip(
     "playwright.sync_api", reason="only the tools for development bring Playwright"
@@ -62,6 +63,10 @@ def make_app() -> flask.Flask:
 
 @contextlib.contextmanager
 def serving(app: flask.Flask) -> c.Iterator[str]:
+    for home in process.homes():
+        # An app of an earlier test, whose database is gone by now, cannot start any
+        # more, and would end the server.
+        home.store().started = True
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -57,11 +57,6 @@ class Hostile:
 
 
 @pytest.fixture
-def home(app: flask.Flask) -> Application:
-    return t.cast(Application, app.extensions["scopes"])
-
-
-@pytest.fixture
 def watch(home: Application) -> Watch:
     watch = Watch()
     home.events.add(watch)

@@ -471,6 +471,7 @@ def test_a_request_is_told_object_by_object(shop: Shop) -> None:
     assert unit["usual_of"] == 2
     assert objects["repository"]["own"] < objects["repository"]["took"]
     assert objects["engine"]["before"]
+    assert [each["letter"] for each in objects.values()] == ["A", "R", "R", "R"]
     audit = objects["audit_log"]
     assert (audit["failure"], audit["failed_in"]) == (
         f"ConnectionError: {SECRET}",
@@ -576,6 +577,7 @@ def test_resources_have_documented_keys(shop: Shop) -> None:
         assert found["broken"][key] is None
     assert found["engine"]["alive"] == 1
     assert found["lines"]["scope"] == "until sent"
+    assert (found["lines"]["letter"], found["engine"]["letter"]) == ("R", "A")
     page = shop.page("/resources")
     assert all(name in page for name in found if name != HOSTILE)
     bands = re.findall(r'scope="rowgroup">([a-z ]+)', page)

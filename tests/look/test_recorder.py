@@ -41,8 +41,7 @@ def app(scopes: Scopes) -> flask.Flask:
 
 
 @pytest.fixture
-def recorder(app: flask.Flask) -> Recorder:
-    home = t.cast(Application, app.extensions["scopes"])
+def recorder(home: Application) -> Recorder:
     return t.cast(Inspector, home.inspector).recorder
 
 
@@ -286,6 +285,27 @@ def test_a_unit_within_does_not_decide_what_becomes_of_a_request(
     work = last(recorder)
     assert (work.outcome, work.units) == ("committed", 1)
     assert [row.name for row in work.rows] == ["account", "greeting", "account"]
+
+
+@pytest.mark.scopes_may_leak("what becomes of such a unit is the question")
+@pytest.mark.parametrize("in_a_cycle", [False, True])
+def test_a_unit_that_nobody_ends_was_left_open(
+    app: flask.Flask, orders: t.Any, recorder: Recorder, in_a_cycle: bool
+) -> None:
+    def abandon() -> None:
+        context = app.app_context()
+        context.push()
+        orders()
+        if in_a_cycle:
+            vars(context)["itself"] = context
+
+    thread = threading.Thread(target=abandon)
+    thread.start()
+    thread.join()
+    gc.collect()
+    work = last(recorder)
+    assert work.outcome == "left open"
+    assert work.reason == "and collected, without an end"
 
 
 def test_a_request_that_is_retried_is_one(

@@ -157,6 +157,25 @@ def test_a_receiver_may_be_async(app: flask.Flask, scopes: Scopes) -> None:
     assert heard == ["number"]
 
 
+def test_an_async_one_is_not_called_while_an_async_view_runs(
+    app: flask.Flask, scopes: Scopes, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    @scopes.request
+    def number() -> int:
+        return 1
+
+    async def receive(sender: flask.Flask, event: ResourceEvent) -> None:
+        raise AssertionError(event)
+
+    @app.get("/")
+    async def view() -> str:
+        return str(number())
+
+    with resource_built.connected_to(receive):
+        assert client.get("/").text == "1"
+    assert [record.name for record in caplog.records] == ["flask_scopes"]
+
+
 def test_who_asks_of_another_app_hears_nothing(
     app: flask.Flask, scopes: Scopes
 ) -> None:

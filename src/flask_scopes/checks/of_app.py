@@ -9,6 +9,7 @@ import typing as t
 
 from ..places import is_ours
 from ..places import place_of
+from ..recording.leaks import built_before_fork
 from ..rehearsal import signs_cookies
 from ..scope import Scope
 from .finding import Finding
@@ -46,22 +47,17 @@ def _no_session(app: Flask, graph: Graph) -> c.Iterator[Finding]:
 
 def _before_fork(app: Flask) -> c.Iterator[Finding]:
     home: Application = app.extensions["scopes"]
-    for pid, store in list(home.stores.items()):
-        if pid == os.getpid():
-            continue
-        for build in list(store.built):
-            if build.recipe.options.fork != "share":
-                yield Finding(
-                    "S106",
-                    "warn",
-                    build.recipe.name,
-                    build.recipe.place,
-                    f"{build.recipe.name} was built before this process was forked, at"
-                    f" {build.place}",
-                    "The fork builds its own, and never closes the first. Ask for it"
-                    " only in workers, or once a request is there; for plain data, say"
-                    ' fork="share".',
-                )
+    for each in built_before_fork(home):
+        yield Finding(
+            "S106",
+            "warn",
+            each.resource,
+            each.place,
+            f"{each.resource} was built before this process was forked, at"
+            f" {each.asked_at}",
+            "The fork builds its own, and never closes the first. Ask for it only in"
+            ' workers, or once a request is there; for plain data, say fork="share".',
+        )
 
 
 def _overridden(graph: Graph) -> c.Iterator[Finding]:

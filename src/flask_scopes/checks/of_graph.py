@@ -31,12 +31,12 @@ def look(graph: Graph) -> c.Iterator[Finding]:
 
 def _shorter(graph: Graph, edge: Edge) -> Finding:
     user, used = edge.user, edge.used
-    verb = "uses" if edge.is_sure else "may use"
+    verb = "uses" if edge.is_wrong else "may use"
     via = f" by way of {_called(edge.via)}" if edge.via else ""
     longer = _longer(user, used)
     return Finding(
         "S101",
-        "error" if edge.is_sure else "warn",
+        "error" if edge.is_wrong else "warn",
         user.name,
         edge.place or user.place,
         f"{user.name} ({user.scope}) {verb} {used.name} ({used.scope}){via}",

@@ -30,8 +30,10 @@ def build(app: Flask, recipes: c.Iterable[Recipe]) -> c.Iterator[Finding]:
                 find(recipe, (), {})
             except Exception as error:
                 advice = "See what its factory needs: settings, or a server that is up."
-                if isinstance(error, (CycleError, ScopeMismatchError)):
-                    advice = "Call it in a request: what that says names the way out."
+                if isinstance(error, CycleError):
+                    advice = "See S102: it needs itself."
+                elif isinstance(error, ScopeMismatchError):
+                    advice = "See S101: it would keep what lives shorter."
                 yield Finding(
                     "S114",
                     "error",

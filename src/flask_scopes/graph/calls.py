@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import ast
 import collections.abc as c
-import functools
 import inspect
 import types
 import typing as t
 
-from ..places import innermost
 from ..places import is_ours
 from ..recipe import Recipe
 from ..scope import Scope
@@ -26,15 +24,12 @@ from .names import UNKNOWN
 from .names import Names
 from .names import Nested
 from .units import last_name
-from .uses import Plain
 from .uses import Reading
 from .uses import Use
+from .uses import called_by
 from .uses import function_of
 from .uses import mentioned
 from .uses import parts_of
-
-# What `functools.cache` makes of a function.
-_Cached: t.Final = type(functools.cache(len))
 
 _HOPS: t.Final = 3
 """How many functions one after the other are followed."""
@@ -101,7 +96,7 @@ class _Reader(ast.NodeVisitor):
         self._note_call(node)
         if recipe is not None:
             self._use(recipe, node, held=False)
-        elif isinstance(callee, Nested):
+        elif type(callee) is Nested:
             self._follow_nested(callee, entered)
         elif callee is not UNKNOWN:
             self._follow(callee, entered)
@@ -153,7 +148,7 @@ class _Reader(ast.NodeVisitor):
     # ---- functions that are called
 
     def _follow(self, callee: object, entered: bool) -> None:
-        found = _plain(callee)
+        found = called_by(callee)
         if found is None:
             return
         function, known = parts_of(found)
@@ -295,22 +290,6 @@ class _Reader(ast.NodeVisitor):
                 return all(map(self._is_anothers, values))
             case _:
                 return isinstance(node, ast.Constant)
-
-
-def _plain(callee: object) -> Plain | None:
-    """The Python function that a call of *callee* runs, if it is one."""
-    kind = type(callee)
-    found: t.Any = callee
-    if kind is types.MethodType:
-        function = _plain(found.__func__)
-        return types.MethodType(function, found.__self__) if function else None
-    # As `contextmanager` puts it around another. What users put around theirs is read
-    # as it is: it calls what it has in its closure.
-    if kind is _Cached or (
-        kind is types.FunctionType and source.is_library(found.__code__.co_filename)
-    ):
-        found = innermost(found)
-    return t.cast("Plain", found) if type(found) is types.FunctionType else None
 
 
 def _body(node: source.Function) -> list[ast.AST]:

@@ -137,7 +137,7 @@ def attribute(owner: object, name: str) -> object:
     """
     # By its type: the class that a proxy claims to have depends on the context.
     kind = type(owner)
-    if owner is UNKNOWN or isinstance(owner, Nested) or is_resource(owner):
+    if owner is UNKNOWN or type(owner) is Nested or is_resource(owner):
         return UNKNOWN
     if issubclass(kind, types.ModuleType):
         return t.cast("types.ModuleType", owner).__dict__.get(name, UNKNOWN)

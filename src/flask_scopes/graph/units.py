@@ -5,12 +5,14 @@ certain about what it uses.
 from __future__ import annotations
 
 import ast
-import types
 import typing as t
 
 from . import source
 from .names import Names
 from .names import Nested
+from .names import attribute
+from .uses import called_by
+from .uses import parts_of
 
 OPEN: t.Final = {"unit", "app_context", "test_request_context", "request_context"}
 """Calls that open a unit of work, in a ``with``."""
@@ -39,15 +41,15 @@ def is_opened_by(node: ast.expr, names: Names) -> bool:
     if last_name(node.func) in OPEN:
         return True
     callee = names.resolve(node.func)
-    if isinstance(callee, Nested):
+    if type(callee) is Nested:
         return _calls(callee.node, OPEN)
-    if isinstance(callee, type):
-        callee = getattr(callee, "__enter__", None)
-    # What `contextmanager` has made says what it was made of.
-    found = getattr(callee, "__wrapped__", callee)
-    if type(found) is not types.FunctionType:
+    # By its type: a proxy would ask what it stands for.
+    if issubclass(type(callee), type):
+        callee = attribute(callee, "__enter__")
+    found = called_by(callee)
+    if found is None:
         return False
-    read = source.function_node(found.__code__)
+    read = source.function_node(parts_of(found)[0].__code__)
     return read is not None and _calls(read, OPEN)
 
 

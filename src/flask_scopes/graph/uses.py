@@ -5,15 +5,20 @@ from __future__ import annotations
 import collections.abc as c
 import dataclasses
 import dis
+import functools
 import types
 import typing as t
 
 from ..places import innermost
 from ..recipe import Recipe
 from . import names
+from . import source
 from .names import UNKNOWN
 
 Plain: t.TypeAlias = "types.FunctionType | types.MethodType"
+
+# What `functools.cache` makes of a function.
+_Cached: t.Final = type(functools.cache(len))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,6 +75,24 @@ def function_of(factory: c.Callable[..., t.Any]) -> Plain | None:
     if isinstance(target, type) or type(call) is not types.FunctionType:
         return None
     return types.MethodType(call, target)
+
+
+def called_by(callee: object) -> Plain | None:
+    """The Python function that a call of *callee* runs, if it is one. Nothing of
+    anybody's is asked for it.
+    """
+    kind = type(callee)
+    found: t.Any = callee
+    if kind is types.MethodType:
+        function = called_by(found.__func__)
+        return types.MethodType(function, found.__self__) if function else None
+    # As `contextmanager` puts it around another. What users put around theirs is read
+    # as it is: it calls what it has in its closure.
+    if kind is _Cached or (
+        kind is types.FunctionType and source.is_library(found.__code__.co_filename)
+    ):
+        found = innermost(found)
+    return t.cast("Plain", found) if type(found) is types.FunctionType else None
 
 
 def parts_of(plain: Plain) -> tuple[types.FunctionType, dict[str, object]]:

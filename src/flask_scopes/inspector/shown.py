@@ -10,9 +10,11 @@ import collections.abc as c
 import time
 import typing as t
 
+from ..graph.text import LETTERS
 from ..recording.figures import median
 from ..recording.record import Row
 from ..recording.record import Work
+from ..scope import Scope
 from .drawing import in_order
 from .verdict import Data
 from .verdict import own_times
@@ -25,12 +27,6 @@ if t.TYPE_CHECKING:
     from ..recording.figures import Figures
     from ..recording.recorder import Recorder
 
-LETTERS: t.Final = {
-    "application": "A",
-    "session": "S",
-    "request": "R",
-    "until sent": "R",
-}
 SHOWN_USES: t.Final = 12
 
 
@@ -162,7 +158,7 @@ def _row(row: Row) -> Data:
         "number": row.number,
         "name": row.name,
         "scope": row.scope,
-        "letter": LETTERS.get(row.scope, "?"),
+        "letter": LETTERS[Scope(row.scope)],
         "type": row.type,
         "place": row.place,
         "before": row.before,

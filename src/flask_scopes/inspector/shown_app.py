@@ -11,11 +11,11 @@ import typing as t
 from ..graph import formats as graph_formats
 from ..graph import graph_of
 from ..graph.returns import type_name
+from ..graph.text import LETTERS
 from ..pings import ask
 from ..recording.figures import Figures
 from ..recording.figures import median
 from ..recording.leaks import built_before_fork
-from .shown import LETTERS
 from .shown import counted
 from .shown import ms
 
@@ -179,7 +179,7 @@ def _resource(graph: Graph, recipe: Recipe, figures: Figures) -> Data:
     return {
         "name": recipe.name,
         "scope": str(recipe.scope),
-        "letter": LETTERS[str(recipe.scope)],
+        "letter": LETTERS[recipe.scope],
         "place": recipe.place,
         "type": figures.type or type_name(recipe),
         "has_teardown": recipe.yields,

@@ -169,8 +169,7 @@ class _Following:
         except Exception as error:
             self.work.raised = self.recorder.text(error)
             raise
-        finally:
-            self.end()
+        self.end()
 
     def start_response(self, status: str, headers: Headers, *error: t.Any) -> t.Any:
         work = self.work
@@ -178,8 +177,8 @@ class _Following:
         work.answered = work.passed(time.perf_counter())
         # Flask takes it away when it is done with it.
         context = contexts.innermost_request.get(None)
-        request: t.Any = getattr(context, "request", None)
-        self.endpoint = getattr(request, "endpoint", None) or ""
+        if context is not None and contexts.has_request(context):
+            self.endpoint = context.request.endpoint or ""
         lengths = [value for name, value in headers if name.lower() == "content-length"]
         is_known = lengths and lengths[0].isdecimal()
         self.length = int(lengths[0]) if is_known else math.inf

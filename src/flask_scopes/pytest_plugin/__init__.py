@@ -196,7 +196,10 @@ class ScopesOverride:
         """
         if not hasattr(resource, "override"):
             name = getattr(resource, "__name__", type(resource).__name__)
-            reason = f"{name} is no resource: {resource!r} cannot be overridden."
+            reason = (
+                f"{name} is no resource, so it cannot be overridden: {resource!r}. To"
+                " fix it, name a function that is decorated with its scope."
+            )
             raise TypeError(reason)
         self._stack.enter_context(resource.override(*obj, **factory))
 

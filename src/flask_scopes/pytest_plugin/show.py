@@ -12,6 +12,7 @@ import flask
 from .. import contexts
 from .. import events
 from ..errors import UnitFailed
+from ..graph.text import LETTERS
 from ..scope import Scope
 
 if t.TYPE_CHECKING:
@@ -22,12 +23,6 @@ if t.TYPE_CHECKING:
     from ..store import Store
     from ..unit import Unit
 
-_LETTERS: t.Final = {
-    Scope.APPLICATION: "A",
-    Scope.SESSION: "S",
-    Scope.SENT: "R",
-    Scope.REQUEST: "R",
-}
 _INDENT: t.Final = " " * 12
 
 
@@ -208,7 +203,7 @@ class _Listener(events.Listener):
     def _line(self, what: str, build: Build, more: str, took: Took | None) -> None:
         indent = "" if self._show.work() is None else "  "
         ms = "" if took is None else f"{took.seconds * 1e3:7.1f} ms"
-        letter = _LETTERS[build.recipe.scope]
+        letter = LETTERS[build.recipe.scope]
         self._show.line(
             f"{indent}{what:<8} {letter} {build.recipe.name:<19} {more:<24} {ms}"
         )

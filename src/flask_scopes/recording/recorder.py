@@ -17,6 +17,7 @@ from .. import contexts
 from ..events import Listener
 from ..places import user_frame
 from ..signals import type_name
+from ..unit import Unit
 from .figures import Figures
 from .record import Row
 from .record import Spot
@@ -34,7 +35,6 @@ if t.TYPE_CHECKING:
     from ..recipe import Recipe
     from ..recipe import Replacement
     from ..store import Store
-    from ..unit import Unit
 
 ROWS: t.Final = 200
 """How many objects of each."""
@@ -69,8 +69,10 @@ class Recorder(Listener):
             weakref.WeakKeyDictionary()
         )
         """Of units."""
-        self._own: weakref.WeakSet[Store] = weakref.WeakSet()
-        """The units that decide what becomes of a work."""
+        self._by_unit: dict[int, Work] = {}
+        """By the id of the open unit that decides what becomes of it: of one that is
+        collected, weak references have been cleared when it says so.
+        """
         self._of_context: weakref.WeakKeyDictionary[object, Work] = (
             weakref.WeakKeyDictionary()
         )
@@ -88,8 +90,8 @@ class Recorder(Listener):
         if store is not self._shared():
             self._of_store[store] = work
             # Or it is one within, that ends in its own way.
-            if self._current(None) is work:
-                self._own.add(store)
+            if isinstance(store, Unit) and self._current(None) is work:
+                self._by_unit[id(store)] = work
         parent = build.parent
         row = self._add_row(work, build, work.passed(time.perf_counter()))
         if row is not None:
@@ -153,12 +155,12 @@ class Recorder(Listener):
                 row.failure, row.failed_in = failure, "teardown"
 
     def finishing(self, unit: Unit, status: int) -> None:
-        work = self._of_unit(unit)
+        work = self._by_unit.get(id(unit))
         if work is not None:
             work.view_status = status
 
     def finished(self, unit: Unit, took: Took) -> None:
-        work = self._of_unit(unit)
+        work = self._by_unit.pop(id(unit), None)
         if work is None:
             return
         work.units += 1
@@ -171,7 +173,7 @@ class Recorder(Listener):
             work.reason = self.text(unit.error)
 
     def lost(self, unit: Unit) -> None:
-        work = self._of_unit(unit)
+        work = self._by_unit.pop(id(unit), None)
         if work is not None:
             work.outcome, work.reason = "left open", "and collected, without an end"
 
@@ -194,9 +196,6 @@ class Recorder(Listener):
             self._of_context[contexts.locate(contexts.app_context.get())[0]] = found
             self.works.keep(found)
         return found
-
-    def _of_unit(self, unit: Unit) -> Work | None:
-        return self._of_store.get(unit) if unit in self._own else None
 
     def _current(self, asking: Build | None) -> Work | None:
         """The work that *asking* is built for, or that code runs in."""
