@@ -9,6 +9,8 @@ import gc
 import html.parser
 import logging
 import re
+import sys
+import threading
 import typing as t
 import weakref
 
@@ -593,6 +595,43 @@ def test_the_graph_says_what_was_seen_and_what_was_read(shop: Shop) -> None:
     assert "repository uses unit_of_work (read in the source" in before
     assert "flowchart TD" in after
     assert after.count('class="node') == len(shop.data("/graph.json")["resources"])
+
+
+def test_pages_can_be_read_while_resources_and_uses_are_added(
+    shop: Shop, scopes: Scopes
+) -> None:
+    made: list[t.Any] = []
+    over = threading.Event()
+
+    def one() -> int:
+        return 1
+
+    @scopes.request
+    def everything(number: int) -> object:
+        return made[number]()
+
+    def add() -> None:
+        try:
+            for number in range(200):
+                made.append(scopes.request(one))
+                with shop.app.test_request_context():
+                    everything(number)
+        finally:
+            over.set()
+
+    adding = threading.Thread(target=add)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        adding.start()
+        while not over.is_set():
+            shop.data("/resources.json")
+    finally:
+        adding.join()
+        sys.setswitchinterval(before)
+    resources = shop.data("/resources.json")["resources"]
+    (told,) = [each for each in resources if each["name"] == "everything"]
+    assert set(told["uses"]) == {"one"}
 
 
 def test_the_graph_names_what_cannot_work(shop: Shop, scopes: Scopes) -> None:

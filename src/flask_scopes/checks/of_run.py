@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as c
 import typing as t
 
+from .. import weak
 from ..errors import CycleError
 from ..errors import ScopeMismatchError
 from ..lookup import find
@@ -51,7 +52,7 @@ def ping(app: Flask, *, build: bool) -> c.Iterator[Finding]:
     """
     home: Application = app.extensions["scopes"]
     for member in t.cast("set[Scopes]", home.members):
-        places = {recipe.name: recipe.place for recipe in member.recipes}
+        places = {recipe.name: recipe.place for recipe in weak.keys(member.recipes)}
         for each in member.pings(app, build=build):
             if each.is_well:
                 continue

@@ -8,6 +8,7 @@ import functools
 import typing as t
 
 from .. import unit_messages
+from .. import weak
 from ..recipe import Recipe
 from ..recipe import Replacement
 from ..scope import Scope
@@ -167,7 +168,7 @@ def recipes_of(app: Flask) -> list[Recipe]:
     """Of all resources that *app* may use, in the order of their making."""
     home = initialized(app)
     members = [
-        list(member.recipes) for member in t.cast("set[Decorators]", home.members)
+        weak.keys(member.recipes) for member in t.cast("set[Decorators]", home.members)
     ]
     # Of several, the order is nobody's; but it is to be the same each time.
     members.sort(key=lambda recipes: recipes[0].place if recipes else "")

@@ -10,6 +10,7 @@ import collections.abc as c
 import time
 import typing as t
 
+from .. import weak
 from ..graph.text import LETTERS
 from ..recording.figures import median
 from ..recording.record import Row
@@ -123,14 +124,8 @@ def is_like(each: Data, work: Work, text: str, show: str) -> bool:
 
 def counted(recorder: Recorder) -> dict[Recipe, Figures]:
     """What was counted of each resource that there still is."""
-    found: dict[Recipe, Figures] = {}
-    # Its keys at once: other threads add to it.
-    for reference in recorder.figures.keyrefs():
-        recipe = reference()
-        figures = None if recipe is None else recorder.figures.get(recipe)
-        if recipe is not None and figures is not None:
-            found[recipe] = figures
-    return found
+    figures = recorder.figures
+    return {recipe: figures[recipe] for recipe in weak.keys(figures)}
 
 
 def _usual(figures: Figures | None) -> Data:

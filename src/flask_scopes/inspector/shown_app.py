@@ -8,6 +8,7 @@ import os
 import time
 import typing as t
 
+from .. import weak
 from ..graph import formats as graph_formats
 from ..graph import graph_of
 from ..graph.returns import type_name
@@ -36,7 +37,9 @@ def graph(home: Application, recorder: Recorder) -> Graph:
     app = home.app()
     assert app is not None
     figures = counted(recorder)
-    seen = [(user, used) for user, each in figures.items() for used in list(each.uses)]
+    seen = [
+        (user, used) for user, each in figures.items() for used in weak.keys(each.uses)
+    ]
     return graph_of(app, seen)
 
 

@@ -50,7 +50,7 @@ class Figures:
         """In seconds since 1970."""
         self.type = ""
         """Of the last object, with its module."""
-        self.uses: weakref.WeakSet[Recipe] = weakref.WeakSet()
+        self.uses: weakref.WeakKeyDictionary[Recipe, None] = weakref.WeakKeyDictionary()
         """What its factory was seen to ask for."""
 
     @property

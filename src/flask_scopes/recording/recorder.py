@@ -104,7 +104,7 @@ class Recorder(Listener):
         figures = self._figures(build)
         kind = type_name(type(made))
         figures.note_built(kind, took.seconds)
-        figures.uses.update(map(_resource_of, list(build.uses)))
+        figures.uses.update(dict.fromkeys(map(_resource_of, list(build.uses))))
         work = self._of_build.pop(build, None)
         row = self._row(work, build)
         if work is not None and row is not None:
@@ -126,7 +126,7 @@ class Recorder(Listener):
     def used(self, store: Store, build: Build, asking: Build | None) -> None:
         self._figures(build).used += 1
         if asking is not None:
-            self._figures(asking).uses.add(_resource_of(build))
+            self._figures(asking).uses[_resource_of(build)] = None
         shared = store is self._shared()
         work = self._current(asking) if shared else self._of_store.get(store)
         if work is None:

@@ -40,9 +40,9 @@ class Works:
     def follow(self, work: Work) -> None:
         """List *work* among those that are under way."""
         self.running[work.id] = work
-        while len(self.running) > LATEST:
-            # Its end will not come any more: a server has dropped it.
-            self.running.pop(next(iter(self.running)), None)
+        # Their end will not come any more: a server has dropped them.
+        for name in list(self.running)[:-LATEST]:
+            self.running.pop(name, None)
 
     def keep(self, work: Work) -> None:
         """*work* is over, or nobody will say when it is."""
