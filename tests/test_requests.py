@@ -296,7 +296,7 @@ def test_a_request_that_shares_a_context_just_as_a_shortcut_is_put_on_it(
     def share() -> None:
         environ = flask.testing.EnvironBuilder(app, "/").get_environ()
         with app.request_context(environ):
-            seen.append(hasattr(context, "scopes_request"))
+            seen.append(bool(context.scopes_request))
 
     class Attaching(list[None]):
         """Lets the other request come in between."""
@@ -330,10 +330,10 @@ def test_a_request_that_shares_a_context_just_as_a_shortcut_is_put_on_it(
         thread.join(10)
 
         assert seen == [False]
-        assert not hasattr(context, "scopes_request")
+        assert not context.scopes_request
         assert session() is session()
         # It stays away: the context may be shared again.
-        assert not hasattr(context, "scopes_request")
+        assert not context.scopes_request
 
 
 def test_a_shortcut_that_another_thread_has_just_taken_away() -> None:

@@ -61,6 +61,7 @@ class Application:
         "around_requests",
         "around_units",
         "events",
+        "hooked",
         "inspector",
         "keeps_in_session",
         "keeps_until_sent",
@@ -76,6 +77,8 @@ class Application:
         # Weak, because the app holds us.
         self.app = weakref.ref(app)
         self.events = Events(self.app)
+        self.hooked: tuple[object, ...] = ()
+        """What of the app was found to be in order by :func:`hooks.watch`."""
         self.inspector: object = None
         """Whoever shows what happens, if anybody does."""
         self.members: set[Member] = set()

@@ -28,7 +28,7 @@ def lives_on(unit: Unit, response: Response, home: Application) -> bool:
     if response.direct_passthrough:
         return bool(unit.sent) and response.is_streamed
     # Such a body may even ask for more.
-    return response.is_streamed and home.keeps_until_sent
+    return home.keeps_until_sent and response.is_streamed
 
 
 def follow(

@@ -29,6 +29,8 @@ current_build: contextvars.ContextVar[Build | None] = contextvars.ContextVar(
     "flask_scopes.current_build", default=None
 )
 
+_GENERATOR, _COROUTINE = types.GeneratorType, types.CoroutineType
+
 
 class Build:
     """One making of one object: a frame while it runs, a record afterwards."""
@@ -123,23 +125,22 @@ def run_factory(
 
     :raises YieldError: a generator ended without a yield.
     """
+    recipe = build.recipe
     token = current_build.set(build)
     try:
-        made = build.recipe.factory(*args, **kwargs)
-        if isinstance(made, types.CoroutineType):
+        made = recipe.factory(*args, **kwargs) if args or kwargs else recipe.factory()
+        # (There are no subclasses of these two.)
+        kind = type(made)
+        if kind is _GENERATOR and recipe.yields:
+            generator = t.cast("types.GeneratorType[object, None, None]", made)
+            build.generator = generator
+            for first in generator:
+                return first
+            raise messages.no_yield(recipe)
+        if kind is _COROUTINE:
             t.cast("types.CoroutineType[object, object, object]", made).close()
-            raise messages.bad_factory(
-                build.recipe.scope, build.recipe.factory, messages.IS_ASYNC
-            )
-        if not build.recipe.yields or not isinstance(made, types.GeneratorType):
-            return made
-        build.generator = generator = t.cast(
-            "types.GeneratorType[object, None, None]", made
-        )
-        try:
-            return next(generator)
-        except StopIteration:
-            raise messages.no_yield(build.recipe) from None
+            raise messages.bad_factory(recipe.scope, recipe.factory, messages.IS_ASYNC)
+        return made
     finally:
         current_build.reset(token)
 

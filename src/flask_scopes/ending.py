@@ -30,6 +30,9 @@ if t.TYPE_CHECKING:
 
     from .application import Application
 
+# See store.py.
+_OPEN, _CLOSED = State.OPEN, State.CLOSED
+
 
 def note(app: Flask, request: contexts.Context, error: Exception) -> None:
     """Remember what an error handler may be about to make a response of. What the
@@ -90,7 +93,7 @@ def unit_to_finish(
         return None
     home: Application = app.extensions["scopes"]
     unit = _unit_of(request)
-    if unit is None and response.is_streamed and home.keeps_until_sent:
+    if unit is None and home.keeps_until_sent and response.is_streamed:
         # Now, because the body may ask for objects, and somebody has to end them.
         unit = home.unit(contexts.app_context.get())
     request.scopes_finished = True
@@ -116,7 +119,7 @@ def finish(
     if unit.events.are_heard():
         unit.events.tell("finishing", unit, response.status_code)
     error = take_error(request)
-    if error is None:
+    if error is None and (unit.doomed is not None or response.status_code >= 400):
         error = unit.doomed or _failed_by_status(request, response)
         if error is not None:
             restore_session(app, request)
@@ -157,7 +160,7 @@ def _failed_by_status(
     request: contexts.Context, response: Response
 ) -> Exception | None:
     status = response.status_code
-    if status < 400 or status in accepted(request):
+    if status in accepted(request):
         return None
     return unit_messages.failed_by_status(status)
 
@@ -169,7 +172,8 @@ def _finish(
         unit.end(None)
         if not lives_on:
             unit.close(None)
-        call_back(app, unit)
+        if unit.callbacks:
+            call_back(app, unit)
         return
     for step in [unit.end] if lives_on else [unit.end, unit.close]:
         try:
@@ -182,7 +186,7 @@ def _finish(
 def call_back(app: Flask, unit: Unit) -> None:
     """Call what was to be called after *unit* succeeded, each in its own unit."""
     # (In a process that was forked in the middle of it, it is still open.)
-    while unit.state is State.CLOSED and unit.callbacks:
+    while unit.callbacks and unit.state is _CLOSED:
         function = unit.callbacks.pop(0)
         try:
             with own_unit(app):
@@ -231,7 +235,7 @@ def end(context: contexts.Context, error: BaseException | None) -> None:
     unit: Unit | None = getattr(context, "scopes_unit", None)
     if unit is None:
         return
-    if unit.state is State.OPEN:
+    if unit.state is _OPEN:
         error = error or unit.doomed
         try:
             unit.end(error)

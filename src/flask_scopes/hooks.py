@@ -55,11 +55,16 @@ def watch(app: Flask) -> None:
     """See to it that the interface of *app* finishes the unit, and that we hear of
     its errors: another extension may have assigned its own meanwhile.
     """
+    home: Application = app.extensions["scopes"]
+    hooked = app.session_interface, app.handle_user_exception, app.handle_exception
+    if hooked == home.hooked:
+        return
     interface.watch(app)
     if not _is_ours(app.handle_user_exception):
         _wrap_user_errors(app)
     if not _is_ours(app.handle_exception):
         _wrap_unhandled_errors(app)
+    home.hooked = app.session_interface, app.handle_user_exception, app.handle_exception
 
 
 def _is_ours(method: c.Callable[..., t.Any]) -> bool:

@@ -91,7 +91,8 @@ class Interface:
         unit = ending.unit_to_finish(app, request, response)
         if unit is not None:
             try:
-                replay.refuse_stream(request, response)
+                if app.extensions["scopes"].replays:
+                    replay.refuse_stream(request, response)
                 prepare = functools.partial(_prepare, app, inner, request, unit)
                 ending.finish(app, request, unit, response, prepare)
             except BaseException:

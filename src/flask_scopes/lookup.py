@@ -7,6 +7,7 @@ built from the resource that it replaces.
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from . import contexts
@@ -30,10 +31,14 @@ if t.TYPE_CHECKING:
     from .application import Application
     from .application_store import ApplicationStore
     from .errors import OutsideScopeError
+    from .recipe import Key
     from .store import Store
     from .unit import Unit
 
-_APPLICATION, _REQUEST = Scope.APPLICATION, Scope.REQUEST
+_current = contexts.app_context.get
+# See store.py.
+_APPLICATION, _SESSION = Scope.APPLICATION, Scope.SESSION
+_SENT, _REQUEST = Scope.SENT, Scope.REQUEST
 
 
 def find(recipe: Recipe, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> t.Any:
@@ -44,7 +49,7 @@ def find(recipe: Recipe, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> t
     :raises CycleError: asked for by its own factory.
     :raises ClosedError: its store is already torn down.
     """
-    context = contexts.app_context.get(None)
+    context = _current(None)
     if context is None:
         raise _outside(recipe)
     home: Application | None = context.app.extensions.get("scopes")
@@ -65,20 +70,39 @@ def find(recipe: Recipe, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> t
         if asking is None:
             context.scopes_application = shared.shortcut()
         return found
-    unit = _unit_for(recipe, context, home)
-    if asking is not None and asking.recipe.scope is not _REQUEST:
-        _refuse_shorter(asking, recipe, unit)
-    store = unit.until_sent() if recipe.scope is Scope.SENT else unit
-    found = _get(store, context, recipe, args, kwargs, asking)
-    if asking is None and getattr(context, "scopes_here", None) is unit:
+    unit = getattr(context, "scopes_here", None)
+    if unit is None or unit.forks != contexts.forks or recipe.scope is _SESSION:
+        unit = _unit_for(recipe, context, home)
+    if asking is not None:
+        if asking.recipe.scope is not _REQUEST:
+            _refuse_shorter(asking, recipe, unit)
+        store = unit.until_sent() if recipe.scope is _SENT else unit
+        return _get(store, context, recipe, args, kwargs, asking)
+    warm = getattr(context, "scopes_application", None)
+    if warm is None:
+        warm = _warm(home, context)
+    store = unit.until_sent() if recipe.scope is _SENT else unit
+    found = _get(store, context, recipe, args, kwargs, None)
+    if getattr(context, "scopes_here", None) is unit:
+        # Unless a request shares it by now, or this is another process.
         contexts.attach(context, unit)
+        context.scopes_application = warm
     return found
 
 
 def _outside(recipe: Recipe) -> OutsideScopeError:
-    if recipe.scope is Scope.SESSION:
+    if recipe.scope is _SESSION:
         return session_messages.no_visitor(recipe)
     return messages.outside(recipe)
+
+
+def _warm(home: Application, context: contexts.Context) -> dict[Key, t.Any]:
+    """What calls of application resources may read in *context*, before any."""
+    store = home.stores.get(os.getpid())
+    if store is None:
+        return contexts.NOTHING
+    context.scopes_lease = store.lease
+    return store.shortcut()
 
 
 def _leased(home: Application, context: contexts.Context) -> ApplicationStore:
@@ -92,14 +116,11 @@ def _leased(home: Application, context: contexts.Context) -> ApplicationStore:
 
 
 def _unit_for(recipe: Recipe, context: contexts.Context, home: Application) -> Unit:
-    if recipe.scope is Scope.SESSION:
+    if recipe.scope is _SESSION:
         unit, session = visitor(recipe)
         unit.forget_session(session)
         return unit
-    here: t.Any = getattr(context, "scopes_here", None)
-    if here is None or here.forks != contexts.forks:
-        return _begun(home.unit(context), recipe, context)
-    return t.cast("Unit", here)
+    return _begun(home.unit(context), recipe, context)
 
 
 def visitor(recipe: Recipe) -> tuple[Unit, SessionMixin]:
@@ -263,19 +284,19 @@ def _get(
 ) -> object:
     key = recipe if recipe.signature is None else recipe.key(args, kwargs)
     found = store.objects.get(key, UNSET)
-    if type(found) is Checked and _is_stale(store, found):
-        found = UNSET
-    elif asking is not None:
-        found = store.look(key, asking)
     if found is not UNSET:
-        if store.events.listeners:
-            store.events.use(store, key, asking)
-    else:
-        contexts.detach(context)
+        if type(found) is Checked and _is_stale(store, found):
+            found = UNSET
+        elif asking is not None:
+            found = store.look(key, asking)
+    if found is UNSET:
+        context.scopes_application = context.scopes_request = contexts.NOTHING
         before = overrides.switches
         found = store.get_or_build(recipe, key, args, kwargs, asking)
         if overrides.switches != before:
             overrides.reconsider(store.records.get(key))
+    elif store.events.listeners:
+        store.events.use(store, key, asking)
     return found.value if type(found) is Checked else found
 
 

@@ -24,6 +24,7 @@ from .building import run_factory
 from .events import NOBODY
 from .events import Events
 from .events import Noted
+from .events import everywhere
 from .recipe import UNSET
 from .recipe import Key
 from .recipe import Recipe
@@ -90,13 +91,14 @@ class Store:
         :raises ClosedError: it, or the whole store, is already torn down.
         :raises CycleError: it is being built by what asks for it.
         """
-        while (found := self.look(key, asking)) is UNSET:
+        claims = self.claims
+        while True:
             if self.state is not _OPEN:
                 self._refuse_gone(recipe, key)
             build = Build(recipe, key, asking)
             claim = build
             try:
-                claim = self.claims.setdefault(key, build)
+                claim = claims.setdefault(key, build)
                 if claim is build and key not in self.objects:
                     made = self._build(build, args, kwargs)
                     if asking is not None:
@@ -105,19 +107,21 @@ class Store:
             finally:
                 # By what is there, not by what was returned: an exception from
                 # outside (a signal, a killed greenlet) can come in between.
-                if self.claims.get(key) is build:
-                    del self.claims[key]
+                if claims.get(key) is build:
+                    del claims[key]
                 build.end()
             if claim is not build:
                 # Those who waited share how it ended. If each tried in turn, an
                 # outage would hold the last one for the sum of all time-outs.
                 wait_for(claim, asking)
-                if self.claims.get(key) is claim:
+                if claims.get(key) is claim:
                     # Left there by an argument whose hash has changed.
-                    del self.claims[key]
+                    del claims[key]
                 if claim.error is not None:
                     raise _again(claim.error) from claim.error
-        return found
+            found = self.look(key, asking)
+            if found is not UNSET:
+                return found
 
     def look(self, key: Key, asking: Build | None) -> object:
         """The object of *key*, or :data:`UNSET`; noted for *asking*, if that is any."""
@@ -137,7 +141,7 @@ class Store:
         self, build: Build, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
     ) -> object:
         try:
-            if self.events.are_heard():
+            if self.events.listeners or everywhere:
                 made = self.events.build(self, build, args, kwargs)
             else:
                 made = self.make(build, args, kwargs)
@@ -162,7 +166,7 @@ class Store:
         self, build: Build, error: BaseException | None
     ) -> BaseException | None:
         """Let go what *build* made; return what its teardown raised of its own."""
-        if self.events.are_heard():
+        if self.events.listeners or everywhere:
             return self.events.finish(self, build, error)
         return self.finish(build, error)
 
@@ -195,8 +199,9 @@ class Store:
             failures = self._unwind()
         finally:
             self.state = _CLOSED
-        # What another thread finished building between the lines above.
-        failures += self._unwind()
+        if self.built:
+            # What another thread finished building between the lines above.
+            failures += self._unwind()
         if failures:
             self.report(failures, error)
 
@@ -216,18 +221,22 @@ class Store:
         is thrown into each next generator.
         """
         failures: list[tuple[Build, BaseException]] = []
-        while True:
+        while self.built:
             try:
                 build = self.built.pop()
             except IndexError:
-                # Not asked before: another thread may do the same.
-                return failures
+                # Another thread does the same.
+                break
             if self.records.get(build.key) is build:
                 self.objects.pop(build.key, None)
-            failure = self.tear_down(build, self.error)
+            if self.events.listeners or everywhere:
+                failure = self.events.finish(self, build, self.error)
+            else:
+                failure = self.finish(build, self.error)
             if failure is not None:
                 failures.append((build, failure))
                 self.error = failure if self.error is None else self.error
+        return failures
 
     def _refuse_gone(self, recipe: Recipe, key: Key) -> None:
         if self.state is _CLOSED or key in self.records:

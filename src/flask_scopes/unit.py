@@ -19,6 +19,7 @@ from .recipe import Replacement
 from .scope import Scope
 from .store import State
 from .store import Store
+from .store import run_and_publish
 from .teardown import finish
 
 if t.TYPE_CHECKING:
@@ -29,6 +30,8 @@ if t.TYPE_CHECKING:
 
 
 _log = logging.getLogger("flask_scopes")
+# See store.py.
+_OPEN, _SESSION = State.OPEN, Scope.SESSION
 
 
 class Committing(Store):
@@ -37,7 +40,8 @@ class Committing(Store):
     __slots__ = ("committed",)
 
     def __init__(self, events: Events) -> None:
-        super().__init__(events)
+        # (Not by `super()`, here and below, which takes longer than all the rest.)
+        Store.__init__(self, events)
         self.committed: list[Build] = []
         """Those whose teardown found no error, and raised none."""
 
@@ -93,7 +97,7 @@ class Unit(Committing):
     )
 
     def __init__(self, units: dict[int, weakref.ref[Unit]], events: Events) -> None:
-        super().__init__(events)
+        Committing.__init__(self, events)
         self.forks = contexts.forks
         self.thread = threading.get_ident()
         """In which it began."""
@@ -139,7 +143,7 @@ class Unit(Committing):
 
     def is_open(self) -> bool:
         """Whether objects can be built in it, by this process."""
-        return self.state is State.OPEN and self.forks == contexts.forks
+        return self.state is _OPEN and self.forks == contexts.forks
 
     def until_sent(self) -> Store:
         """The store of what lives until the response was sent."""
@@ -156,10 +160,9 @@ class Unit(Committing):
     def make(
         self, build: Build, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
     ) -> object:
-        if build.recipe.scope is not Scope.SESSION or isinstance(
-            build.recipe, Replacement
-        ):
-            return super().make(build, args, kwargs)
+        recipe = build.recipe
+        if recipe.scope is not _SESSION or isinstance(recipe, Replacement):
+            return run_and_publish(self, build, args, kwargs)
         # Not above: it needs msgspec, which is there, as there is such a resource.
         from . import session_objects
 
@@ -206,13 +209,15 @@ class Unit(Committing):
         :raises BaseExceptionGroup: of what the teardowns raised otherwise.
         """
         # A fork in the middle of the unit is not its end.
-        if not self.is_own():
+        if self.forks != contexts.forks:
             keep(self)
             return
-        began = time.perf_counter() if self.is_open() and self.events.are_heard() else 0
-        refused = self._refused() if error is None and self.is_open() else None
+        if self.state is not _OPEN:
+            return
+        began = time.perf_counter() if self.events.are_heard() else 0
+        refused = self._refused() if error is None else None
         try:
-            super().end(refused[1] if refused else error)
+            Store.end(self, refused[1] if refused else error)
         finally:
             if self.error is not None:
                 self._undo(self.error)
@@ -256,7 +261,7 @@ class Unit(Committing):
         :raises CommitFailed: nothing had failed, and a teardown raised one.
         :raises BaseExceptionGroup: of what the teardowns raised otherwise.
         """
-        if not self.is_own():
+        if self.forks != contexts.forks:
             keep(self)
             return
         self.units.pop(id(self), None)
@@ -282,6 +287,8 @@ class Unit(Committing):
             self.close(None)
 
     def __del__(self) -> None:
+        if self.closed:
+            return
         # Of a context that was never popped: else its entry would stay.
         self.units.pop(id(self), None)
         if self.is_open() and self.events.are_heard():
