@@ -56,7 +56,7 @@ def test_the_example(shop: t.Any, app: flask.Flask, client: FlaskClient) -> None
 
 def tried(shop: t.Any, name: str) -> dict[str, bool]:
     """What a factory of this scope may call, as it turns out."""
-    decorate = {
+    decorate: t.Any = {
         "`@scopes.application`": shop.scopes.application,
         "`@scopes.session`": shop.scopes.session(name="probe"),
         "`@scopes.request`": shop.scopes.request,
