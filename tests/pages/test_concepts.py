@@ -62,7 +62,7 @@ def tried(shop: t.Any, name: str) -> dict[str, bool]:
         "`@scopes.request`": shop.scopes.request,
     }[name]
     seen: dict[str, bool] = {}
-    objects = {
+    objects: dict[str, t.Callable[[], object]] = {
         "application": lambda: shop.database(),
         "session": lambda: shop.cart(),
         "request": lambda: shop.db(),
