@@ -9,6 +9,7 @@ import http.client
 import os
 import pathlib
 import re
+import resource
 import secrets
 import socket
 import subprocess
@@ -138,7 +139,7 @@ def served(uri: str, workers: int, threads: int) -> c.Generator[int]:
     with subprocess.Popen(
         [sys.executable, *command, "--bind", f"127.0.0.1:{port}", "scaled:app"],
         cwd=pathlib.Path(__file__).parent,
-        env={**os.environ, "MONGO_URI": uri},
+        env={**os.environ, "MONGO_URI": uri, "THREADS": f"{threads}"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:
@@ -194,6 +195,18 @@ def test_the_bind_for_what_may_be_old(mongo_uri: str) -> None:
         with pytest.raises(InvalidOperation, match="must be primary"):
             things.find_one({}, session=mongo.session("old"))
         assert mongo.client().shop.things.read_preference == ReadPreference.PRIMARY
+
+
+@pytest.mark.mongo
+def test_a_server_takes_four_fifths_of_its_files(mongo_uri: str) -> None:
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with MongoClient[Document](mongo_uri) as client:
+        status = client.admin.command("serverStatus")["connections"]
+    takes = status["current"] + status["available"]
+    if files * 4 // 5 < LIMITS["MongoDB, primary"]:
+        assert takes == files * 4 // 5
+    else:
+        assert takes >= LIMITS["MongoDB, primary"]
 
 
 @pytest.mark.server
