@@ -1,6 +1,7 @@
 # make demo    try it: the journal, in the foreground, until Ctrl-C
 # make serve   the same behind gunicorn, in two processes
-# make test    all checks on this Python: lint, types, then tests
+# make docs    the site, in docs/_build/html; any warning is an error
+# make test    all checks on this Python: lint, types, docs, then tests
 # make cover   the tests with branch coverage, which takes half as long again
 # make matrix  the tests on every supported Python and Flask found here
 # make clean   remove what these made
@@ -9,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses=4 --dist=loadfile
 
-.PHONY: demo serve test cover lint types matrix clean
+.PHONY: demo serve docs test cover lint types matrix clean
 
 demo: .venv/.package
 	cd examples && exec ../$(BIN)/python -m journal
@@ -17,7 +18,12 @@ demo: .venv/.package
 serve: .venv/.server
 	cd examples && exec ../$(BIN)/gunicorn --config journal/gunicorn.conf.py
 
-test: lint types
+# All of it anew: a warning of a page that is not read again would not be seen again.
+docs: .venv/.docs
+	$(BIN)/sphinx-build -q -E -W --keep-going -d docs/_build/doctrees docs docs/_build/html
+	@echo 'The site is in docs/_build/html: open index.html'
+
+test: lint types docs
 	$(PYTEST)
 
 cover: .venv/.tools
@@ -37,8 +43,8 @@ matrix: .venv/.tools
 	$(BIN)/nox
 
 clean:
-	rm -rf .venv .nox .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find src tests examples -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .venv .nox docs/_build .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find src tests examples docs -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.package: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
@@ -51,6 +57,10 @@ clean:
 
 .venv/.server: .venv/.package
 	$(BIN)/python -m pip install --quiet --group serve
+	@touch $@
+
+.venv/.docs: .venv/.package
+	$(BIN)/python -m pip install --quiet --group docs
 	@touch $@
 
 .venv/.tools: .venv/.package

@@ -1,0 +1,113 @@
+"""How Sphinx makes the site of these pages: ``make docs``. Nothing is fetched."""
+
+from __future__ import annotations
+
+import collections.abc as c
+import html
+import importlib.metadata
+import pathlib
+import re
+import typing as t
+
+from sphinx.application import Sphinx
+from sphinx.highlighting import PygmentsBridge
+from sphinx.util import logging
+
+DOCS = pathlib.Path(__file__).parent
+ROOT = DOCS.parent
+
+project = "Flask-Scopes"
+author = "The Flask-Scopes developers"
+project_copyright = author
+version = release = importlib.metadata.version("Flask-Scopes")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+nitpicky = True
+
+# The anchors of headings are those of GitHub.
+myst_heading_anchors = 3
+# What is outside of this folder; see `link_outside`.
+myst_url_schemes = {
+    "http": None,
+    "https": None,
+    "outside": "{{path}}",
+}
+
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 72
+add_module_names = False
+toc_object_entries_show_parents = "hide"
+
+html_theme = "furo"
+html_title = project
+html_copy_source = False
+html_show_sourcelink = False
+html_show_copyright = False
+
+# ---- Files outside of this folder: a page for each that is linked ----------
+
+log = logging.getLogger(__name__)
+_LINK = re.compile(r"\]\((\.\./[^)#\s]*)\)")
+_LEXERS = {".py": "python", ".md": "markdown", ".html": "html+jinja", ".css": "css"}
+
+
+def outside(link: str, docname: str) -> pathlib.Path:
+    """The path, from the root of the project, that *link* in a page leads to."""
+    return (DOCS / docname).parent.joinpath(link).resolve().relative_to(ROOT)
+
+
+def link_outside(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Let links to files that are not part of the site lead to pages with their text."""
+
+    def replaced(found: re.Match[str]) -> str:
+        path = outside(found[1], docname)
+        if not (ROOT / path).exists():
+            log.warning("there is no %s", path, location=docname)
+        up = "../" * docname.count("/")
+        return f"](outside:{up}_outside/{path}.html)"
+
+    source[0] = _LINK.sub(replaced, source[0])
+
+
+def outside_pages(app: Sphinx) -> c.Iterator[tuple[str, dict[str, t.Any], str]]:
+    paths: set[pathlib.Path] = set()
+    for docname in app.env.found_docs:
+        text = pathlib.Path(app.env.doc2path(docname)).read_text()
+        paths |= {outside(link, docname) for link in _LINK.findall(text)}
+    for path in sorted(paths):
+        if (ROOT / path).is_dir():
+            paths |= set(files_in(path))
+    for path in sorted(paths):
+        is_folder = (ROOT / path).is_dir()
+        body = listing(path) if is_folder else text_of(app, path)
+        title = html.escape(str(path))
+        context = {"title": title, "body": f"<h1>{title}</h1>\n{body}"}
+        yield f"_outside/{path}", context, "page.html"
+
+
+def files_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    found = [each.relative_to(ROOT) for each in (ROOT / folder).rglob("*.*")]
+    return sorted(each for each in found if each.suffix in (*_LEXERS, ".txt"))
+
+
+def listing(folder: pathlib.Path) -> str:
+    names = [each.relative_to(folder) for each in files_in(folder)]
+    items = [f'<li><a href="{folder.name}/{each}.html">{each}</a></li>' for each in names]
+    return f"<ul>{''.join(items)}</ul>"
+
+
+def text_of(app: Sphinx, path: pathlib.Path) -> str:
+    bridge: PygmentsBridge = t.cast("t.Any", app.builder).highlighter
+    lexer = _LEXERS.get(path.suffix, "text")
+    code = bridge.highlight_block((ROOT / path).read_text(), lexer)
+    return f'<div class="highlight-{lexer} notranslate">{code}</div>'
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("source-read", link_outside)
+    app.connect("html-collect-pages", outside_pages)
