@@ -20,7 +20,7 @@ serve: .venv/.server
 
 # All of it anew: a warning of a page that is not read again would not be seen again.
 docs: .venv/.docs
-	$(BIN)/sphinx-build -q -E -W --keep-going -d docs/_build/doctrees docs docs/_build/html
+	$(BIN)/sphinx-build -q -E -W --keep-going -j auto -d docs/_build/doctrees docs docs/_build/html
 	@echo 'The site is in docs/_build/html: open index.html'
 
 test: lint types docs
