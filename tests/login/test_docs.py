@@ -34,15 +34,23 @@ PAGE = pathlib.Path(__file__).parents[2] / "docs" / "signing-in.md"
 FORM = {"email": "ann@example.org", "password": "correct horse", "name": "Ann"}
 
 
+def blocks() -> tuple[list[str], list[str]]:
+    """Those of the shop, and the others."""
+    found = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
+    others = [each for each in found if "MongoUsers" in each or "# before" in each]
+    return [each for each in found if each not in others], others
+
+
 @pytest.fixture
 def shop(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> c.Iterator[t.Any]:
-    """The page's blocks, one after the other, as one module."""
+    """The page's blocks, one after the other, as one module, but for what does the same
+    in MongoDB, and what stood there before.
+    """
     monkeypatch.setenv("SECRET_KEY", "a key for tests")
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/shop.db?timeout=10")
     monkeypatch.delitem(sys.modules, "shop", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
-    (tmp_path / "shop.py").write_text("\n".join(blocks))
+    (tmp_path / "shop.py").write_text("\n".join(blocks()[0]))
     module: t.Any = importlib.import_module("shop")
     module.app.config["SCOPES_SESSION_SECURE"] = False
     module.login.passwords = Passwords(module.scopes, hasher=QUICK)
@@ -136,7 +144,7 @@ def test_devices_and_tokens(shop: t.Any, browser: Client) -> None:
 
 @pytest.mark.mongo
 def test_in_mongodb(mongo_uri: str) -> None:
-    blocks = re.findall(r"```py\n(.*?)```", PAGE.read_text(), re.S)
+    _, (in_mongodb, instead) = blocks()
     name = database_name()
     app = flask.Flask("shop")
     app.secret_key = "a key for tests"
@@ -146,7 +154,7 @@ def test_in_mongodb(mongo_uri: str) -> None:
     names: dict[str, t.Any] = {"Mongo": Mongo, "MongoStore": MongoStore, "Any": t.Any}
     names |= {"ServerSessions": ServerSessions, "Login": Login, "scopes": scopes}
     names |= {"UserMixin": flask_login.UserMixin, "ObjectId": ObjectId}
-    exec(blocks[0], names)
+    exec(in_mongodb, names)
     scopes.init_app(app)
     names["login"].passwords = Passwords(scopes, hasher=QUICK)
 
@@ -162,7 +170,7 @@ def test_in_mongodb(mongo_uri: str) -> None:
     with app.app_context():
         names["mongo"].client().drop_database(f"{name}_accounts")
     scopes.close(app)
-    before, after = blocks[1].splitlines()
+    before, after = instead.splitlines()
     for line in (before, after):
         exec(line, {"flask_login": flask_login, "Login": Login, "scopes": Scopes()})
 

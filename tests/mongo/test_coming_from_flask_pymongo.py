@@ -197,32 +197,45 @@ def test_files_are_the_same_but_private(theirs: flask.Flask, ours: flask.Flask) 
     assert new["Content-Disposition"].startswith("inline")
 
 
-@pytest.fixture
-def page(mongo_uri: str) -> c.Iterator[dict[str, t.Any]]:
-    """The blocks of the page, run as one module."""
-    code = "\n".join(blocks(PAGES[1]))
-    shown = "mongodb://localhost:27017/tasks"
-    assert shown in code
+SHOWN = "mongodb://localhost:27017/tasks"
+
+
+def run(codes: list[str], uri: str) -> dict[str, t.Any]:
+    """Blocks of the page as one module, on a real MongoDB."""
+    code = "\n".join(codes)
+    assert SHOWN in code
     names: dict[str, t.Any] = {"__name__": "tasks"}
-    name = f"port_{secrets.token_hex(4)}"
-    exec(code.replace(shown, mongo_uri.replace("/?", f"/{name}?")), names)
-    names["mongo_name"] = name
+    exec(code.replace(SHOWN, uri), names)
+    return names
+
+
+@pytest.fixture
+def before(uri: str) -> c.Iterator[flask.Flask]:
+    names = run(blocks(PAGES[1])[:1], uri)
+    yield names["app"]
+    names["mongo"].cx.close()
+
+
+@pytest.fixture
+def page(uri: str) -> c.Iterator[dict[str, t.Any]]:
+    """What is after it."""
+    names = run(blocks(PAGES[1])[1:], uri)
     yield names
-    with names["both"].app_context():
-        names["new"].client().drop_database(name)
     names["old"].cx.close()
     names["scopes"].close(names["app"])
     names["shared"].close(names["both"])
 
 
-def test_the_page_is_run(page: dict[str, t.Any]) -> None:
-    client = page["app"].test_client()
-    with page["app"].app_context():
-        page["db"]().tasks.insert_one({"_id": USER})
-    assert client.get(f"/tasks/{USER}").json == {"_id": str(USER)}
-    form = {"file": (io.BytesIO(b"content"), "a.txt")}
-    assert client.post("/uploads/a.txt", data=form).status_code == 302
-    assert client.get("/uploads/a.txt").data == b"content"
+def test_the_page_is_run(before: flask.Flask, page: dict[str, t.Any]) -> None:
+    for app, is_text in ((before, False), (page["app"], True)):
+        client = app.test_client()
+        told = flask.json.loads(client.get(f"/tasks/{USER}").text)
+        user_id = str(USER) if is_text else {"$oid": str(USER)}
+        assert told == {"_id": user_id, "text": "port it"}
+        assert client.get(f"/tasks/{'0' * 24}").status_code == 404
+        form = {"file": (io.BytesIO(b"content"), "a.txt")}
+        assert client.post("/uploads/a.txt", data=form).status_code == 302
+        assert client.get("/uploads/a.txt").data == b"content"
 
 
 def test_both_are_one_client(page: dict[str, t.Any]) -> None:

@@ -11,17 +11,14 @@ from pathlib import Path
 import flask
 import pytest
 import sqlalchemy as sa
-from flask_sqlalchemy import SQLAlchemy
 from jinja2 import DictLoader
-from sqlalchemy.orm import DeclarativeBase
-from sqlalchemy.orm import Mapped
-from sqlalchemy.orm import mapped_column
 
 from flask_scopes import Scopes
 from flask_scopes.sqlalchemy import SQL
 
 from .test_docs import PAGES
 from .test_docs import blocks
+from .test_docs import module
 
 TEMPLATES = {
     "user/list.html": "{% for user in users %}{{ user.username }} {% endfor %}",
@@ -31,67 +28,28 @@ TEMPLATES = {
 }
 
 
-def theirs(url: str) -> tuple[flask.Flask, SQLAlchemy]:
-    """As its documentation has it."""
-
-    class Base(DeclarativeBase):
-        pass
-
-    db = SQLAlchemy(model_class=Base)
-    app = flask.Flask("theirs")
-    app.config["SQLALCHEMY_DATABASE_URI"] = url
-    db.init_app(app)
-
-    class User(db.Model):  # type: ignore[name-defined,misc]  # made at run time
-        id: Mapped[int] = mapped_column(primary_key=True)
-        username: Mapped[str] = mapped_column(unique=True)
-        email: Mapped[str]
-
-    users: t.Any = User
-
-    @app.route("/users")
-    def user_list() -> str:
-        query = db.select(users).order_by(users.username)
-        found = db.session.execute(query).scalars()
-        return flask.render_template("user/list.html", users=found)
-
-    @app.route("/users/create", methods=["GET", "POST"])
-    def user_create() -> t.Any:
-        if flask.request.method == "POST":
-            form = flask.request.form
-            user = users(username=form["username"], email=form["email"])
-            db.session.add(user)
-            db.session.commit()
-            return flask.redirect(flask.url_for("user_detail", id=user.id))
-        return flask.render_template("user/create.html")
-
-    @app.route("/user/<int:id>")
-    def user_detail(id: int) -> str:  # noqa: A002  # as it is there
-        user = db.get_or_404(users, id)
-        return flask.render_template("user/detail.html", user=user)
-
-    @app.route("/user/<int:id>/delete", methods=["GET", "POST"])
-    def user_delete(id: int) -> t.Any:  # noqa: A002  # the same
-        user = db.get_or_404(users, id)
-        if flask.request.method == "POST":
-            db.session.delete(user)
-            db.session.commit()
-            return flask.redirect(flask.url_for("user_list"))
-        return flask.render_template("user/delete.html", user=user)
-
-    with app.app_context():
-        db.create_all()
-    return app, db
-
-
-def page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> t.Any:
-    """The module of the page's blocks."""
-    monkeypatch.delitem(sys.modules, "moving", raising=False)
+def load(name: str, code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> t.Any:
+    monkeypatch.delitem(sys.modules, name, raising=False)
     # Flask-SQLAlchemy looks for the instance folder where the app is set up.
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
-    (folder / "moving.py").write_text("\n".join(blocks(PAGES[1])))
-    return importlib.import_module("moving")
+    (folder / f"{name}.py").write_text(code)
+    return importlib.import_module(name)
+
+
+def theirs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> t.Any:
+    """What the page begins with."""
+    made = load("before", module(PAGES[1], "before.py"), folder, monkeypatch)
+    with made.app.app_context():
+        made.db.create_all()
+    return made
+
+
+def page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> t.Any:
+    """The module of the page's other blocks."""
+    before = module(PAGES[1], "before.py")
+    code = "\n".join(each for each in blocks(PAGES[1]) if each != before)
+    return load("moving", code, folder, monkeypatch)
 
 
 @pytest.fixture(params=["theirs", "joined", "ours"])
@@ -99,24 +57,25 @@ def app(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> c.Iterator[flask.Flask]:
     if request.param == "ours":
-        module = page(tmp_path, monkeypatch)
-        app: flask.Flask = module.moved
+        made = page(tmp_path, monkeypatch)
+        app: flask.Flask = made.moved
         app.instance_path = str(tmp_path)
         with app.app_context():
-            module.Model.metadata.create_all(module.sql.engine())
+            made.Model.metadata.create_all(made.sql.engine())
 
         def end() -> None:
-            module.scopes.close(app)
+            made.scopes.close(app)
 
     else:
-        app, db = theirs(f"sqlite:///{tmp_path}/users.db")
+        made = theirs(tmp_path, monkeypatch)
+        app = made.app
         if request.param == "joined":
             scopes = Scopes(app)
-            SQL(scopes).join(db)
+            SQL(scopes).join(made.db)
 
         def end() -> None:
             with app.app_context():
-                db.engine.dispose()
+                made.db.engine.dispose()
 
     app.jinja_loader = DictLoader(TEMPLATES)
     yield app
@@ -142,13 +101,13 @@ def test_the_quick_start(app: flask.Flask) -> None:
 
 
 def test_the_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = page(tmp_path, monkeypatch)
-    with module.joined.app_context():
-        module.db.create_all()
-    assert module.joined.test_client().post("/notes/kept").text == "written"
-    with module.joined.app_context():
-        texts = sa.select(module.Note.text)
-        assert module.db.session.scalars(texts).all() == ["kept"]
-    with module.joined.app_context():
-        module.db.engine.dispose()
-    module.scopes.close(module.joined)
+    made = page(tmp_path, monkeypatch)
+    with made.joined.app_context():
+        made.db.create_all()
+    assert made.joined.test_client().post("/notes/kept").text == "written"
+    with made.joined.app_context():
+        texts = sa.select(made.Note.text)
+        assert made.db.session.scalars(texts).all() == ["kept"]
+    with made.joined.app_context():
+        made.db.engine.dispose()
+    made.scopes.close(made.joined)

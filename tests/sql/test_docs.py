@@ -19,24 +19,31 @@ README = DOCS.parent / "README.md"
 PAGES = [DOCS / "sqlalchemy.md", DOCS / "coming-from-flask-sqlalchemy.md"]
 
 
-def blocks(page: Path, kind: str = "python") -> list[str]:
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.S | re.M)
-    return [text for its_kind, text in found if its_kind == kind]
+def blocks(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.S | re.M)
+
+
+def module(page: Path, name: str) -> str:
+    """The block of *page* that is a module of its own."""
+    (found,) = [each for each in blocks(page) if each.startswith(f"# {name}\n")]
+    return found
 
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> c.Iterator[t.Any]:
-    """The page's blocks, one after the other, as one module."""
+    """The page's blocks, one after the other, as one module; but for Alembic's."""
     monkeypatch.delitem(sys.modules, "shop", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "shop.py").write_text("\n".join(blocks(PAGES[0])))
-    module: t.Any = importlib.import_module("shop")
-    sa.event.remove(sa.Engine, "connect", module.side_by_side)
-    module.app.instance_path = str(tmp_path)
-    runner = module.app.test_cli_runner()
+    env = module(PAGES[0], "env.py")
+    rest = [each for each in blocks(PAGES[0]) if each != env]
+    (tmp_path / "shop.py").write_text("\n".join(rest))
+    shop: t.Any = importlib.import_module("shop")
+    sa.event.remove(sa.Engine, "connect", shop.side_by_side)
+    shop.app.instance_path = str(tmp_path)
+    runner = shop.app.test_cli_runner()
     assert runner.invoke(args=["create"], catch_exceptions=False).exit_code == 0
-    yield module
-    module.scopes.close(module.app)
+    yield shop
+    shop.scopes.close(shop.app)
 
 
 @pytest.fixture
@@ -139,8 +146,8 @@ def run(folder: Path, *command: str) -> None:
 
 
 def append(folder: Path, text: str) -> None:
-    with (folder / "shop.py").open("a") as module:
-        module.write(text)
+    with (folder / "shop.py").open("a") as file:
+        file.write(text)
 
 
 def tables(shop: t.Any) -> list[str]:
@@ -152,9 +159,7 @@ def test_alembic(shop: t.Any, tmp_path: Path) -> None:
     """With the page's lines in the place of what its template connects with."""
     append(tmp_path, f"app.instance_path = {str(tmp_path)!r}\n{EXTRA}")
     run(tmp_path, "alembic", "init", "migrations")
-    (page,) = [each for each in blocks(PAGES[0], "") if "run_migrations" in each]
-    env = "from alembic import context\n" + page
-    (tmp_path / "migrations" / "env.py").write_text(env)
+    (tmp_path / "migrations" / "env.py").write_text(module(PAGES[0], "env.py"))
     run(tmp_path, "alembic", "revision", "--autogenerate", "-m", "extra")
     run(tmp_path, "alembic", "upgrade", "head")
     assert "extra" in tables(shop)
