@@ -72,6 +72,17 @@ def test_what_the_page_calls_right_is_not(project: Write, code: str) -> None:
     assert set(found) <= ({"S107"} if code != "S107" else set())
 
 
+def test_the_test_of_the_page(project: Write) -> None:
+    first = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)[0]
+    module = project(first, head="")
+    module.create_app = shop.create_app
+    module.test_production()
+    wrong = project(blocks("wrong")["S101"], "wrong", preamble()).app
+    module.create_app = lambda: wrong
+    with pytest.raises(AssertionError, match="S101"):
+        module.test_production()
+
+
 def test_an_app_without_scopes_is_told_so() -> None:
     for ask in (findings, assert_production_ready):
         with pytest.raises(OutsideScopeError, match=r"call scopes\.init_app"):
