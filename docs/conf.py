@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections.abc as c
-import html
 import importlib.metadata
 import pathlib
 import re
@@ -75,9 +74,12 @@ _LINK = re.compile(r"\]\((\.\./[^)#\s]*)\)")
 _LEXERS = {".py": "python", ".md": "markdown", ".html": "html+jinja", ".css": "css"}
 
 
-def outside(link: str, docname: str) -> pathlib.Path:
-    """The path, from the root of the project, that *link* in a page leads to."""
-    return (DOCS / docname).parent.joinpath(link).resolve().relative_to(ROOT)
+def outside(link: str, docname: str) -> pathlib.Path | None:
+    """The path, from the root of the project, that *link* in a page leads to; None if
+    that is part of the site.
+    """
+    path = (DOCS / docname).parent.joinpath(link).resolve()
+    return None if path.is_relative_to(DOCS) else path.relative_to(ROOT)
 
 
 def link_outside(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -85,6 +87,8 @@ def link_outside(app: Sphinx, docname: str, source: list[str]) -> None:
 
     def replaced(found: re.Match[str]) -> str:
         path = outside(found[1], docname)
+        if path is None:
+            return found[0]
         if not (ROOT / path).exists():
             log.warning("there is no %s", path, location=docname)
         up = "../" * docname.count("/")
@@ -94,30 +98,23 @@ def link_outside(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def outside_pages(app: Sphinx) -> c.Iterator[tuple[str, dict[str, t.Any], str]]:
-    paths: set[pathlib.Path] = set()
+    """A page for each; that of a folder has all that is in it."""
+    paths: set[pathlib.Path | None] = set()
     for docname in app.env.found_docs:
         text = pathlib.Path(app.env.doc2path(docname)).read_text()
         paths |= {outside(link, docname) for link in _LINK.findall(text)}
-    for path in sorted(paths):
-        if (ROOT / path).is_dir():
-            paths |= set(files_in(path))
-    for path in sorted(paths):
-        is_folder = (ROOT / path).is_dir()
-        body = listing(path) if is_folder else text_of(app, path)
-        title = html.escape(str(path))
-        context = {"title": title, "body": f"<h1>{title}</h1>\n{body}"}
+    for path in sorted(path for path in paths if path is not None):
+        texts = [f"<h2>{each}</h2>\n{text_of(app, each)}" for each in files(path)]
+        context = {"title": str(path), "body": "\n".join([f"<h1>{path}</h1>", *texts])}
         yield f"_outside/{path}", context, "page.html"
 
 
-def files_in(folder: pathlib.Path) -> list[pathlib.Path]:
-    found = [each.relative_to(ROOT) for each in (ROOT / folder).rglob("*.*")]
-    return sorted(each for each in found if each.suffix in (*_LEXERS, ".txt"))
-
-
-def listing(folder: pathlib.Path) -> str:
-    names = [each.relative_to(folder) for each in files_in(folder)]
-    links = [f'<a href="{folder.name}/{each}.html">{each}</a>' for each in names]
-    return "\n".join(f"<p>{link}</p>" for link in links)
+def files(path: pathlib.Path) -> list[pathlib.Path]:
+    if (ROOT / path).is_file():
+        return [path]
+    found = [each for each in (ROOT / path).rglob("*.*") if each.stat().st_size]
+    found = [each for each in found if each.suffix in (*_LEXERS, ".txt")]
+    return [each.relative_to(ROOT) for each in sorted(found)]
 
 
 def text_of(app: Sphinx, path: pathlib.Path) -> str:
@@ -128,7 +125,6 @@ def text_of(app: Sphinx, path: pathlib.Path) -> str:
 
 
 # ---- Signatures -----------------------------------------------------------
-
 
 # Of what our modules import, where an annotation is still their text.
 _ALIASES = re.compile(
