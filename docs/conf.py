@@ -53,9 +53,13 @@ autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
-python_maximum_signature_line_length = 72
+python_maximum_signature_line_length = 96
 add_module_names = False
 toc_object_entries_show_parents = "hide"
+
+# What is fenced without a language has none; docstrings are Python, see docs/api.
+highlight_language = "text"
+pygments_dark_style = "github-dark"
 
 html_theme = "furo"
 html_title = project
