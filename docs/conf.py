@@ -74,7 +74,7 @@ html_show_copyright = False
 # ---- Files outside of this folder: a page for each that is linked ----------
 
 log = logging.getLogger(__name__)
-_LINK = re.compile(r"\]\((\.\./[^)#\s]*)\)")
+_LINK = re.compile(r"\]\((\.\./[^)#\s]*)(?:#[^)\s]*)?\)")
 _LEXERS = {".py": "python", ".md": "markdown", ".html": "html+jinja", ".css": "css"}
 
 
