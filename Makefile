@@ -4,13 +4,15 @@
 # make test    all checks on this Python: lint, types, docs, then tests
 # make cover   the tests with branch coverage, which takes half as long again
 # make matrix  the tests on every supported Python and Flask found here
+# make bench   measure beside everyone else, into docs/measured.md (some minutes)
+# make counts  write down anew how many instructions it takes (needs valgrind)
 # make clean   remove what these made
 
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses=4 --dist=loadfile
 
-.PHONY: demo serve docs test cover lint types matrix clean
+.PHONY: demo serve docs test cover lint types matrix bench counts clean
 
 demo: .venv/.package
 	cd examples && exec ../$(BIN)/python -m journal
@@ -42,9 +44,15 @@ types: .venv/.tools
 matrix: .venv/.tools
 	$(BIN)/nox
 
+bench: .venv/.bench
+	$(BIN)/python -m benchmarks.compare --out build/measured --page docs/measured.md
+
+counts: .venv/.package
+	$(BIN)/python benchmarks/counts.py --write
+
 clean:
-	rm -rf .venv .nox docs/_build .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find src tests examples docs -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf build .venv .nox docs/_build .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find src tests examples docs benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.package: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
@@ -65,4 +73,8 @@ clean:
 
 .venv/.tools: .venv/.package
 	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+.venv/.bench: .venv/.package
+	$(BIN)/python -m pip install --quiet --group bench
 	@touch $@
