@@ -169,7 +169,11 @@ def fragment(
     parts += ["### Targets", _targets(results)]
     for table in TABLES:
         if all(figure in results for _, figure, _ in table.columns):
-            parts += [f"### {table.title}", table.note, _table(table, contenders, results)]
+            parts += [
+                f"### {table.title}",
+                table.note,
+                _table(table, contenders, results),
+            ]
     base = " ".join(
         f"{what}: {row['plain Flask'].median:.0f}."
         for what, row in results.items()
