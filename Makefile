@@ -5,7 +5,7 @@
 # make cover   the tests with branch coverage, which takes half as long again
 # make matrix  the tests on every supported Python and Flask found here
 # make bench   measure beside everyone else, into docs/measured.md (some minutes)
-# make counts  write down anew how many instructions it takes (needs valgrind)
+# make counts  count instructions anew, for all Pythons (needs valgrind)
 # make clean   remove what these made
 
 PYTHON ?= python3
@@ -47,8 +47,9 @@ matrix: .venv/.tools
 bench: .venv/.bench
 	$(BIN)/python -m benchmarks.compare --out build/measured --page docs/measured.md
 
-counts: .venv/.package
+counts: .venv/.tools
 	$(BIN)/python benchmarks/counts.py --write
+	$(BIN)/nox --session counts
 
 clean:
 	rm -rf build .venv .nox docs/_build .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

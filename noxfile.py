@@ -14,6 +14,7 @@ import nox
 nox.options.default_venv_backend = "virtualenv"
 nox.options.error_on_missing_interpreters = False
 nox.options.reuse_venv = "yes"
+nox.options.sessions = ["tests"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 # 3.1.2 began to run teardown twice around a streamed body; 3.1.1 ends as 3.1.0 does.
@@ -73,6 +74,14 @@ def tests(session: nox.Session, flask: str) -> None:
     at_once = ["--numprocesses=4", "--dist=loadfile"]
     chosen = session.posargs or ["--quiet", *at_once]
     session.run("pytest", "tests", *options, *chosen)
+
+
+@nox.session
+@nox.parametrize(["python", "flask"], MATRIX)
+def counts(session: nox.Session, flask: str) -> None:
+    """Write down how many instructions it takes, for each Python and Flask."""
+    session.install(".", f"flask{flask}")
+    session.run("python", "benchmarks/counts.py", "--write")
 
 
 def without(*names: str) -> list[str]:

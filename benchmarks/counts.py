@@ -144,15 +144,16 @@ def main() -> None:
     counts = count()
     counted = {name: round(value, 4) for name, value in ratios(counts).items()}
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-    json.dump({"counts": counts, "ratios": counted}, sys.stdout, indent=1)
+    shown = json.dumps({"counts": counts, "ratios": counted}, indent=1)
+    sys.stdout.write(f"{shown}\n")
     if chosen.write:
         kept[key()] = counted
         KEPT.write_text(json.dumps(dict(sorted(kept.items())), indent=1) + "\n")
     elif key() not in kept:
-        sys.exit(f"\nNothing is kept for {key()}.")
+        sys.exit(f"Nothing is kept for {key()}.")
     elif found := differences(counted, kept[key()]):
         advice = "If that is meant, `make counts` writes it down."
-        sys.exit("\n".join(["", *found, advice]))
+        sys.exit("\n".join([*found, advice]))
 
 
 if __name__ == "__main__":

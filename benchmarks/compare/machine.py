@@ -32,12 +32,6 @@ def described() -> dict[str, str]:
     }
 
 
-def in_short() -> str:
-    """Enough to tell two pictures apart."""
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    return f"{python}, {build()}; Flask {version('flask')}; {_processor()}"
-
-
 def build() -> str:
     """How this Python was optimised when it was built: it decides what is fast."""
     options = sysconfig.get_config_var("CONFIG_ARGS") or ""

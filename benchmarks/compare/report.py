@@ -168,7 +168,7 @@ def fragment(
     parts.append(lines(["", "how"], who, ":--"))
     parts += ["### Targets", _targets(results)]
     for table in TABLES:
-        if all(figure in results for _, figure, _ in table.columns):
+        if any(figure in results for _, figure, _ in table.columns):
             parts += [
                 f"### {table.title}",
                 table.note,
@@ -201,7 +201,8 @@ def _targets(results: Results) -> str:
         met = target.met(results)
         if met is None:
             continue
-        measured = results[target.figure][OURS].median
+        measured = results[target.figure][OURS]
+        cell = _spread(2) if measured.low < measured.high else _plain(2)
         verdict = "" if not target.decides else "met" if met else "**missed**"
         if target.decides and not met:
             missed.append(target.says)
@@ -209,12 +210,14 @@ def _targets(results: Results) -> str:
         rows.append(
             [
                 target.says,
-                f"{measured:.2f}",
+                cell(measured),
                 f"{sign} {target.bound:g}",
                 target.baseline,
                 verdict,
             ]
         )
+    if not rows:
+        return "Nothing was measured that has a target."
     said = "All targets are met."
     if missed:
         said = "Missed: " + "; ".join(missed) + "."
@@ -226,12 +229,13 @@ def _table(
     table: Table, contenders: c.Mapping[str, Contender], results: Results
 ) -> str:
     rows = []
+    columns = [column for column in table.columns if column[1] in results]
     for name, contender in contenders.items():
         cells = []
-        for _, figure, cell in table.columns:
+        for _, figure, cell in columns:
             measured = results.get(figure, {}).get(name)
             cells.append("" if measured is None else cell(measured))
         if any(cells):
             shown = f"**{contender.name}**" if name == OURS else contender.name
             rows.append([shown, *cells])
-    return lines(["", *(heading for heading, _, _ in table.columns)], rows)
+    return lines(["", *(heading for heading, _, _ in columns)], rows)
