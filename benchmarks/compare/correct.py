@@ -9,7 +9,6 @@ import typing as t
 from .serving import GRAPH_VIEWS
 from .serving import Serving
 from .shop import GRAPH
-from .shop import Audit
 from .shop import Db
 from .shop import User
 
@@ -28,8 +27,6 @@ def _watched() -> c.Iterator[Events]:
             (Db, "__init__", "opened"),
             (Db, "query", "used"),
             (Db, "close", "closed"),
-            (Audit, "__init__", "opened"),
-            (Audit, "close", "closed"),
         ]:
             original = getattr(cls, method)
 
@@ -55,7 +52,7 @@ def check(contender: Contender) -> None:
     _check_identity(serving, closes=contender.serves)
     if contender.serves:
         _check_request(serving, "db", b"ok", ["Db"])
-        _check_request(serving, "graph", b"Ada", ["Db", "Audit"])
+        _check_request(serving, "graph", b"Ada", ["Db"])
         _check_request(serving, "fails", None, ["Db"])
         with _watched() as events:
             serving.request("empty")

@@ -82,8 +82,8 @@ TABLES = [
     Table(
         "Whole requests",
         "An empty view with the extension installed; the first object with a teardown, "
-        "beyond the own empty view; and a view with a graph of five objects whose "
-        "helpers ask six times more.",
+        "beyond the own empty view; and a view with a graph of four objects whose "
+        "helpers ask three times more.",
         [
             (
                 "empty, times plain Flask",

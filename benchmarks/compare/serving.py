@@ -22,30 +22,27 @@ Views = c.Mapping[str, tuple[c.Sequence[str], str]]
 
 GRAPH_VIEWS: Views = {
     "db": (["Db"], "o0.query()\nreturn 'ok'"),
-    "graph": (["Repository", "Audit"], "return page(o0, o1)"),
+    "graph": (["Repository"], "return page(o0)"),
     "held": (["Client", "Db"], "return held(o0, o1)"),
     "two": (["Db", "User"], "return held(o0, o1)"),
     "fails": (["Db"], "o0.query()\nraise LookupError('on purpose')"),
 }
-# The view has a repository and an audit; its helpers ask again, as helpers do.
+# The view has a repository; its helpers ask again, as helpers do.
 _PAGE = """
+def is_open():
+    return {Client}.number > 0
+
 def greeting():
     return {User}.name
 
-def allowed():
-    return {Client}.number and {User}.name != "nobody"
-
-def record():
-    {Audit}.note({User}.name)
-
-def page(repository, audit):
-    if not allowed():
-        return "no"
-    count = repository.rows()
-    record()
-    audit.note("seen")
+def note():
     {Db}.query()
-    return greeting() if count else "none"
+
+def page(repository):
+    if not is_open() or not repository.rows():
+        return "nothing"
+    note()
+    return greeting()
 """
 
 

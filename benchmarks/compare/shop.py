@@ -49,15 +49,6 @@ class User:
         self.name = "Ada"
 
 
-class Audit(Closing):
-    def __init__(self, db: Db) -> None:
-        super().__init__()
-        self.db = db
-
-    def note(self, name: str) -> None:
-        self.db.query()
-
-
 class Repository:
     def __init__(self, db: Db, user: User) -> None:
         self.db = db
@@ -81,14 +72,6 @@ def open_db(client: Client) -> c.Iterator[Db]:
 
 def open_user(db: Db) -> User:
     return User(db)
-
-
-def open_audit(db: Db) -> c.Iterator[Audit]:
-    audit = Audit(db)
-    try:
-        yield audit
-    finally:
-        audit.close()
 
 
 def open_repository(db: Db, user: User) -> Repository:
@@ -117,7 +100,6 @@ GRAPH = (
     Thing(Client, open_client, application=True),
     Thing(Db, open_db, ("Client",)),
     Thing(User, open_user, ("Db",)),
-    Thing(Audit, open_audit, ("Db",)),
     Thing(Repository, open_repository, ("Db", "User")),
 )
 """The dependencies of each stand before it."""

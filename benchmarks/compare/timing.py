@@ -11,6 +11,7 @@ import collections.abc as c
 import contextlib
 import dataclasses
 import gc
+import math
 import statistics
 import time
 
@@ -39,7 +40,7 @@ def ratios(values: c.Sequence[float], base: c.Sequence[float]) -> list[float]:
     the noise of its round (it is a difference) leaves that round out.
     """
     pairs = zip(values, base, strict=True)
-    return [value / other for value, other in pairs if other > 0] or [0.0]
+    return [value / other for value, other in pairs if other > 0] or [math.nan]
 
 
 def interleaved(

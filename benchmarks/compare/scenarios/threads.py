@@ -29,9 +29,10 @@ Loop = c.Callable[[c.Iterable[None]], None]
 _FLOOR = "cached"
 
 THREADS = 16
-BLOCK = 25_000_000
-"""Nanoseconds that one thread takes for all reads of a block, about: long beside what
-it takes to start and to end.
+BLOCK = THREADS * 10_000_000
+"""Nanoseconds that one thread takes for all reads of a block, about. Python changes
+threads every 5 ms; shares that are shorter would run one after the other, and never
+meet at a lock.
 """
 
 
@@ -45,7 +46,7 @@ def measure(plan: Plan) -> Results:
             blocks[f"{name} {threads}"] = functools.partial(
                 _wall, serving, loop, threads, calls
             )
-    taken = interleaved(blocks, plan.rounds(24))
+    taken = interleaved(blocks, plan.rounds(12))
     many = {name: taken[f"{name} {THREADS}"] for name in plan.contenders}
     results: Results = {
         f"warm application read, {THREADS} threads, times one": {
