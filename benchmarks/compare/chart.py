@@ -141,7 +141,7 @@ def _axis(values: c.Sequence[float], panel: Panel) -> Axis:
     if not panel.logarithmic:
         return Axis(0, max(high, 1e-9) * 1.02, False)
     positive = [value for value in values if value > 0] or [1.0]
-    low = 10.0 ** math.floor(math.log10(min(positive) * 0.999))
+    low = 10.0 ** math.floor(math.log10(min(positive) * 0.5))
     return Axis(low, high * 1.1, True)
 
 

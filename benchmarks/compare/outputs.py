@@ -51,7 +51,8 @@ def write(
 ) -> None:
     """The tables and the chart; also in *page*, between its marks, if there is one."""
     tables = report.fragment(contenders, run.results, run.machine, run.how)
-    in_short = f"{run.machine['Python']}; {run.machine['Processor']}"
+    flask, _, _ = run.machine["Libraries"].partition(",")
+    in_short = f"{run.machine['Python']}; {flask}; {run.machine['Processor']}"
     picture = chart.svg(contenders, run.results, in_short)
     (out / "measured.md").write_text(tables)
     (out / "measured.svg").write_text(picture)

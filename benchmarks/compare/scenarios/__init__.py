@@ -28,7 +28,7 @@ class Plan:
     quick: bool
 
     def rounds(self, full: int) -> int:
-        return max(3, full // 12) if self.quick else full
+        return max(2, full // 12) if self.quick else full
 
     def serving(self) -> list[str]:
         """Who ends what a request has built."""
