@@ -71,7 +71,7 @@ class Browser:
         more = self._socket.recv(65_536)
         if not more:
             self.close()
-            raise ConnectionError("The server has closed the connection.")
+            raise ConnectionResetError
         return more
 
     def ask(self, method: str, path: str, **form: str) -> Answer:
@@ -95,7 +95,9 @@ class Browser:
         assert found, path
         return found[1]
 
-    def post(self, path: str, *, form_of: str = "/entries/new", **fields: str) -> Answer:
+    def post(
+        self, path: str, *, form_of: str = "/entries/new", **fields: str
+    ) -> Answer:
         return self.ask("POST", path, csrf_token=self.token(form_of), **fields)
 
     def sign_in(self, email: str) -> Answer:

@@ -172,7 +172,7 @@ def a_failed_write_leaves_nothing(served: Served, client: Client) -> None:
 
 
 def two_at_once_are_both_kept(served: Served, client: Client) -> None:
-    """They change the same number, and MongoDB refuses one of them: it is begun anew."""
+    """They change the same number. MongoDB refuses one of them, which begins anew."""
     browsers = [Browser(served.port) for _ in range(2)]
     for each in browsers:
         each.sign_in(WRITERS[0])

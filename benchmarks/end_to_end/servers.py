@@ -79,8 +79,7 @@ def serving(name: str, uri: str, folder: Path) -> c.Generator[Served]:
         _wait_until_ready(served)
         yield served
         process.terminate()
-        if process.wait(20) != 0:
-            raise RuntimeError(f"{name} did not end well.")
+        assert process.wait(20) == 0
     except BaseException:
         sys.stderr.write(f"{name}:\n{(folder / f'{name}.log').read_text()[-6000:]}\n")
         raise
@@ -98,4 +97,4 @@ def _wait_until_ready(served: Served) -> None:
             if len(served.workers()) == 2:
                 return
         time.sleep(0.1)
-    raise RuntimeError(f"{served.name} did not start.")
+    raise TimeoutError

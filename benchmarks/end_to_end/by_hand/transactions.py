@@ -37,19 +37,18 @@ def transactional(view: View) -> View:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return run_once(view, arguments)
-            except PyMongoError as error:
-                again = error.has_error_label("TransientTransactionError")
-                if not again or attempt == ATTEMPTS:
-                    raise
-            except NotCommitted as error:
-                cause = error.__cause__
-                assert isinstance(cause, PyMongoError)
-                again = cause.has_error_label("TransientTransactionError")
-                if not again or attempt == ATTEMPTS:
+            except (PyMongoError, NotCommitted) as error:
+                if attempt == ATTEMPTS or not may_succeed(error):
                     raise
         raise AssertionError
 
     return wrapped
+
+
+def may_succeed(error: PyMongoError | NotCommitted) -> bool:
+    cause = error.__cause__ if isinstance(error, NotCommitted) else error
+    transient = "TransientTransactionError"
+    return isinstance(cause, PyMongoError) and cause.has_error_label(transient)
 
 
 def run_once(view: View, arguments: dict[str, Any]) -> Response:
