@@ -56,7 +56,7 @@ def main() -> None:
             say(f"{each.name}: {', '.join(checks.right(each, client))}.")
         visitors = come(apps)
         counts = count(client, apps, visitors)
-        blocks = measure(options, client, apps, visitors)
+        blocks = measure(options, client, running.pid, apps, visitors)
         about = report.about(client.server_info()["version"], options.rounds)
         lines = table()
         made = report.as_json(blocks, counts, lines, about)
@@ -109,7 +109,11 @@ def count(client: Client, apps: list[Served], visitors: Visitors) -> report.Coun
 
 
 def measure(
-    options: argparse.Namespace, client: Client, apps: list[Served], visitors: Visitors
+    options: argparse.Namespace,
+    client: Client,
+    database: int,
+    apps: list[Served],
+    visitors: Visitors,
 ) -> report.Blocks:
     blocks: report.Blocks = {
         view.key: {name: [] for name in report.NAMES} for view in VIEWS
@@ -121,7 +125,8 @@ def measure(
             turned = (number + place) % 2
             for app in apps[turned:] + apps[:turned]:
                 asking = visitors[view.key][app.name]
-                block = run_block(app, asking, _requests(options, view))
+                requests = _requests(options, view)
+                block = run_block(app, database, asking, requests)
                 if number >= 0:
                     blocks[view.key][app.name].append(block)
                 if view.key == "write":

@@ -7,6 +7,8 @@ import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
+from .servers import cpu_of
+
 if t.TYPE_CHECKING:
     from .servers import Served
     from .views import Visitor
@@ -21,6 +23,8 @@ class Block(t.NamedTuple):
     seconds: float
     cpu: float
     """Seconds of the workers."""
+    database_cpu: float
+    """The same, of MongoDB."""
     latencies: list[float]
 
     @property
@@ -31,10 +35,18 @@ class Block(t.NamedTuple):
     def cpu_each(self) -> float:
         return self.cpu / self.requests
 
+    @property
+    def database_cpu_each(self) -> float:
+        return self.database_cpu / self.requests
 
-def run_block(served: Served, visitors: list[Visitor], requests: int) -> Block:
+
+def run_block(
+    served: Served, database: int, visitors: list[Visitor], requests: int
+) -> Block:
     """Each of *visitors* asks again as soon as it is answered, until there were so many
     *requests* of all.
+
+    :param database: the process id of MongoDB.
     """
     numbers = itertools.count()
     began = time.perf_counter()
@@ -53,9 +65,10 @@ def run_block(served: Served, visitors: list[Visitor], requests: int) -> Block:
         browser.close()
         return latencies
 
-    cpu = served.cpu()
+    cpu, database_cpu = served.cpu(), cpu_of(database)
     with ThreadPoolExecutor(len(visitors)) as pool:
         asking = [pool.submit(ask, each) for each in visitors]
         latencies = [each for done in asking for each in done.result()]
     seconds = time.perf_counter() - began
-    return Block(len(latencies), seconds, served.cpu() - cpu, latencies)
+    spent = served.cpu() - cpu, cpu_of(database) - database_cpu
+    return Block(len(latencies), seconds, *spent, latencies)

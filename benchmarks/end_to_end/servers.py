@@ -41,10 +41,11 @@ class Served:
 
     def cpu(self) -> float:
         """Seconds that the workers have computed so far, their own and the kernel's."""
-        return sum(map(_cpu, self.workers()))
+        return sum(map(cpu_of, self.workers()))
 
 
-def _cpu(pid: int) -> float:
+def cpu_of(pid: int) -> float:
+    """Seconds that the process *pid* has computed so far."""
     # The name, in parentheses, may hold anything.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * _TICK
