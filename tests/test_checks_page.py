@@ -89,7 +89,7 @@ def test_a_warm_call_is_asked_nothing(app: flask.Flask, scopes: Scopes) -> None:
 def test_a_call_that_is_not_warm_is_looked_for(
     app: flask.Flask, scopes: Scopes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Session objects, and request objects where there is no request on Flask 3.1."""
+    """Session objects, and request objects where requests share a context."""
     found: list[str] = []
 
     def noted(recipe: t.Any, *given: t.Any) -> object:
@@ -110,6 +110,11 @@ def test_a_call_that_is_not_warm_is_looked_for(
         cart()
         monkeypatch.undo()
     with scopes.unit(app):
+        order()
+        monkeypatch.setattr("flask_scopes.resource.find", noted)
+        order()
+        monkeypatch.undo()
+    with app.app_context(), app.test_request_context():
         order()
         monkeypatch.setattr("flask_scopes.resource.find", noted)
         order()

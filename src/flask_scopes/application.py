@@ -169,8 +169,9 @@ class Application:
                 return None
             if unit is not None:
                 forks.keep(unit)
-            unit = contexts.keep_unit(inner, Unit(self.units, self.events))
-        if alone:
+            made = Unit(self.units, self.events, self.members)
+            unit = contexts.keep_unit(inner, made)
+        if alone or inner is context:
             early: Unit | None = getattr(context, "scopes_unit", None)
             if early is not None and early.is_open():
                 # Begun by a receiver of `appcontext_pushed`, before there was a
@@ -179,6 +180,8 @@ class Application:
             # It ends with the request: what is asked for between that and the
             # end of the app context must not begin another.
             context.scopes_unit = unit
+            if not hasattr(context, "scopes_application"):
+                context.scopes_application = contexts.NOTHING
             contexts.attach(context, unit, shortcut=False)
         return unit
 

@@ -17,18 +17,15 @@ if t.TYPE_CHECKING:
     from flask import Flask
     from flask import Response
 
-    from .application import Application
     from .unit import Unit
 
 
-def lives_on(unit: Unit, response: Response, home: Application) -> bool:
+def lives_on(unit: Unit, response: Response) -> bool:
     """Whether anything of *unit* may be needed to send *response*: not if all of
     that is there already.
     """
-    if response.direct_passthrough:
-        return bool(unit.sent) and response.is_streamed
-    # Such a body may even ask for more.
-    return home.keeps_until_sent and response.is_streamed
+    # A body that Flask iterates over may even ask for more.
+    return response.is_streamed and (not response.direct_passthrough or bool(unit.sent))
 
 
 def follow(

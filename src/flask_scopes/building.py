@@ -35,20 +35,16 @@ _GENERATOR, _COROUTINE = types.GeneratorType, types.CoroutineType
 class Build:
     """One making of one object: a frame while it runs, a record afterwards."""
 
-    __slots__ = (
-        "__weakref__",
-        "context",
-        "error",
-        "generator",
-        "key",
-        "parent",
-        "place",
-        "recipe",
-        "running",
-        "thread",
-        "uses",
-        "waiters",
-    )
+    # What is different in few of them stands here: setting it takes time in each.
+    generator: types.GeneratorType[object, None, None] | None = None
+    """Suspended at its yield; None if there is nothing to tear down."""
+    context: contextvars.Context | None = None
+    """Where an application object was made and will be torn down."""
+    error: Exception | None = None
+    """What the factory raised, for those who are waiting."""
+    place = ""
+    """Where an application object was first asked for."""
+    running = True
 
     def __init__(self, recipe: Recipe, key: Key, parent: Build | None) -> None:
         self.recipe = recipe
@@ -58,15 +54,6 @@ class Build:
         """How what the factory asked for was built (or what replaced it), in
         order.
         """
-        self.generator: types.GeneratorType[object, None, None] | None = None
-        """Suspended at its yield; None if there is nothing to tear down."""
-        self.context: contextvars.Context | None = None
-        """Where an application object was made and will be torn down."""
-        self.error: Exception | None = None
-        """What the factory raised, for those who are waiting."""
-        self.place = ""
-        """Where an application object was first asked for."""
-        self.running = True
         self.thread = threading.get_ident()
         self.waiters: list[threading.Lock] = []
         """One lock for each thread that waits for this build; see `wait`."""

@@ -15,10 +15,10 @@ They are a shortcut: without them a call takes the cold path and finds the same.
 the app context alone does not say which request it is. So on 3.1
 
 * a unit belongs to the request context, if that is the inner one of the two;
-* the shortcut to request objects is put only on an app context that the
-  request pushed itself, and taken away for good as soon as another request
-  shares it: a test client inside of a view, or the next request on a thread
-  where an abandoned stream left its context.
+* the shortcut to request objects is put only on an app context that has a
+  unit of its own, or that the request pushed itself, and taken away for good
+  as soon as another request shares it: a test client inside of a view, or the
+  next request on a thread where an abandoned stream left its context.
 
 To know that for certain, Flask 3.1's ``RequestContext.push`` is wrapped, on the
 class: a context can be made anywhere, long before it is pushed, and by other
@@ -217,11 +217,22 @@ def keep_unit(context: Context, unit: KeptT) -> KeptT:
     """Keep *unit* on *context*, and return the one that is kept there: a thread
     with a copy of the context may have been first.
     """
-    kept: KeptT = vars(context).setdefault("scopes_unit", unit)
-    if kept.forks != unit.forks:
-        # Of the process that forked this one, in the middle of a request.
-        context.scopes_unit = kept = unit
+    # Atomic, unlike "if there is none, set it"; and by the context's own `__dict__` all
+    # that Flask reads from it would be slower.
+    first = t.cast("KeptT", _beginning.setdefault(id(context), unit))
+    try:
+        kept: KeptT | None = getattr(context, "scopes_unit", None)
+        if kept is None or kept.forks != unit.forks:
+            # (Or it is of the process that forked this one, in the middle of it.)
+            context.scopes_unit = kept = first
+    finally:
+        if first is unit:
+            del _beginning[id(context)]
     return kept
+
+
+_beginning: dict[int, object] = {}
+"""The first unit that was made for a context, by its id, until it is kept there."""
 
 
 def attach(context: Context, unit: Kept, shortcut: bool = True) -> None:
@@ -320,6 +331,7 @@ def _forked() -> None:
     """
     global forks
     forks += 1
+    _beginning.clear()
     todo: list[t.Any] = [app_context.get(None)]
     seen: set[int] = set()
     while todo:

@@ -91,13 +91,14 @@ def unit_to_finish(
     """
     if not is_due(app, request):
         return None
-    home: Application = app.extensions["scopes"]
     unit = _unit_of(request)
-    if unit is None and home.keeps_until_sent and response.is_streamed:
-        # Now, because the body may ask for objects, and somebody has to end them.
-        unit = home.unit(contexts.app_context.get())
+    if unit is None:
+        home: Application = app.extensions["scopes"]
+        if home.keeps_until_sent and response.is_streamed:
+            # Now, because the body may ask for objects, and somebody has to end them.
+            unit = home.unit(contexts.app_context.get())
     request.scopes_finished = True
-    if unit is None or not unit.is_open():
+    if unit is None or unit.state is not _OPEN or unit.forks != contexts.forks:
         take_error(request)
         return None
     return unit
@@ -108,7 +109,7 @@ def finish(
     request: contexts.Context,
     unit: Unit,
     response: Response,
-    prepare: c.Callable[[], object],
+    prepare: c.Callable[[], object] | None,
 ) -> None:
     """Finish *unit*, of *request*, whose *response* is complete.
 
@@ -116,6 +117,7 @@ def finish(
         committed. What it raises comes out.
     :raises CommitFailed: it should have succeeded, and could not be finished.
     """
+    home: Application = app.extensions["scopes"]
     if unit.events.are_heard():
         unit.events.tell("finishing", unit, response.status_code)
     error = take_error(request)
@@ -123,16 +125,21 @@ def finish(
         error = unit.doomed or _failed_by_status(request, response)
         if error is not None:
             restore_session(app, request)
-    if error is None:
-        unit.last = prepare
-    else:
-        request.scopes_failed = True
-        if response.status_code < 400:
-            # From the outside it looks like a success.
-            app.logger.info("%s, but rolled back: %r", response.status, error)
-    lives_on = body.lives_on(unit, response, app.extensions["scopes"])
+    lives_on = home.keeps_until_sent and body.lives_on(unit, response)
     try:
-        _finish(app, unit, error, lives_on)
+        if error is None:
+            unit.last = prepare
+            unit.end(None)
+            if not lives_on:
+                unit.close(None)
+            if unit.callbacks:
+                call_back(app, unit)
+        else:
+            request.scopes_failed = True
+            if response.status_code < 400:
+                # From the outside it looks like a success.
+                app.logger.info("%s, but rolled back: %r", response.status, error)
+            _roll_back(app, unit, error, lives_on)
     except Exception as refused:
         refuse(app, request, refused)
         raise
@@ -165,16 +172,7 @@ def _failed_by_status(
     return unit_messages.failed_by_status(status)
 
 
-def _finish(
-    app: Flask, unit: Unit, error: BaseException | None, lives_on: bool
-) -> None:
-    if error is None:
-        unit.end(None)
-        if not lives_on:
-            unit.close(None)
-        if unit.callbacks:
-            call_back(app, unit)
-        return
+def _roll_back(app: Flask, unit: Unit, error: BaseException, lives_on: bool) -> None:
     for step in [unit.end] if lives_on else [unit.end, unit.close]:
         try:
             step(error)
@@ -210,7 +208,7 @@ def fail(app: Flask, request: contexts.Context, error: Exception) -> bool:
         del request.scopes_refused
     if unit is None or unit.is_open():
         return own
-    _finish(app, unit, error, lives_on=False)
+    _roll_back(app, unit, error, lives_on=False)
     # Its objects are gone, and error handlers may want some. What those do is
     # another unit, which fails as well: nothing is committed twice.
     contexts.begin_anew(request)
@@ -222,7 +220,7 @@ def abandon(app: Flask, request: contexts.Context, error: Exception) -> None:
     unit = _unit_of(request)
     take_error(request)
     if unit is not None:
-        _finish(app, unit, error, lives_on=False)
+        _roll_back(app, unit, error, lives_on=False)
 
 
 def end(context: contexts.Context, error: BaseException | None) -> None:

@@ -84,18 +84,17 @@ def _wrap_teardown(
     reference = weakref.ref(app)
 
     def teardown(*args: t.Any, **kwargs: t.Any) -> None:
-        context = current(None)
         try:
-            if units and ending.precedes_teardown(context):
-                _end(context, _passed(args, kwargs))
+            if units and ending.precedes_teardown(current(None)):
+                _end(current(None), _passed(args, kwargs))
         finally:
             try:
                 call(reference(), *args, **kwargs)
             except BaseException as error:
-                _end(context, error)
+                _end(current(None), error)
                 raise
         if units:
-            _end(context, _passed(args, kwargs))
+            _end(current(None), _passed(args, kwargs))
 
     setattr(app, name, teardown)
 

@@ -73,7 +73,7 @@ class Interface:
         if request is None or getattr(request, _SESSION, self) is not obj:
             return True
         # There is nothing to save; but is there something to finish?
-        return not (_is_complete() and ending.is_due(request.app, request))
+        return not (_is_complete(_frame(1)) and ending.is_due(request.app, request))
 
     def save_session(
         self, app: Flask, session: SessionMixin, response: Response
@@ -83,23 +83,30 @@ class Interface:
         if (
             request is None
             or getattr(request, _SESSION, self) is not session
-            or not _is_complete()
+            or not _is_complete(_frame(1))
         ):
             # By hand, by a test client's `session_transaction`, by another app.
             inner.save_session(app, session, response)
             return
         unit = ending.unit_to_finish(app, request, response)
+        is_null = inner.is_null_session(session)
         if unit is not None:
             try:
-                if app.extensions["scopes"].replays:
-                    replay.refuse_stream(request, response)
-                prepare = functools.partial(_prepare, app, inner, request, unit)
+                replay.refuse_stream(request, response)
+                # Where there is no session there is nothing to prepare.
+                prepare = (
+                    None
+                    if is_null
+                    else functools.partial(_prepare, app, inner, request, unit)
+                )
                 ending.finish(app, request, unit, response, prepare)
             except BaseException:
                 body.drop(app, response)
                 raise
-        elif not inner.is_null_session(session):
+        elif not is_null:
             _limit_size(app, inner, request)
+        if is_null:
+            return
         # Another one, if that was restored.
         session = getattr(request, _SESSION)
         if inner.is_null_session(session):
@@ -139,11 +146,12 @@ class Interface:
         return repr(self._inner)
 
 
-def _is_complete() -> bool:
+def _is_complete(frame: types.FrameType | None) -> bool:
     """Whether it is Flask that asks, because the response is complete. Others may
     save a session in the middle of a request; that does not end it.
+
+    :param frame: of whoever asks.
     """
-    frame: types.FrameType | None = _frame(2)
     while frame is not None:
         name = frame.f_code.co_name
         if name == "process_response":

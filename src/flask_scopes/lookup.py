@@ -52,6 +52,34 @@ def find(recipe: Recipe, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> t
     context = _current(None)
     if context is None:
         raise _outside(recipe)
+    unit: Unit | None = getattr(context, "scopes_here", None)
+    if (
+        unit is None
+        or recipe.scope is not _REQUEST
+        or recipe.replacements
+        or recipe.owner not in unit.members
+        or unit.forks != contexts.forks
+    ):
+        return _find(recipe, args, kwargs, context)
+    # The usual case: what is asked of a context and an app has been asked already.
+    key = recipe if recipe.signature is None else recipe.key(args, kwargs)
+    asking = current_build.get()
+    if asking is not None:
+        if not asking.running or asking.recipe.scope is not _REQUEST:
+            return _find(recipe, args, kwargs, context)
+        return _get(unit, context, recipe, key, args, kwargs, asking)
+    warm = context.scopes_application
+    found = _get(unit, context, recipe, key, args, kwargs, None)
+    _attach(context, unit, warm)
+    return found
+
+
+def _find(
+    recipe: Recipe,
+    args: tuple[t.Any, ...],
+    kwargs: dict[str, t.Any],
+    context: contexts.Context,
+) -> t.Any:
     home: Application | None = context.app.extensions.get("scopes")
     if home is None or recipe.owner not in home.members:
         raise messages.unknown_app(recipe, context.app.name)
@@ -64,30 +92,32 @@ def find(recipe: Recipe, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> t
             if asking is not None:
                 asking.uses[recipe] = None
             return recipe.value
+    key = recipe if recipe.signature is None else recipe.key(args, kwargs)
     if recipe.scope is _APPLICATION:
         shared = _leased(home, context)
-        found = _get(shared, context, recipe, args, kwargs, asking)
+        found = _get(shared, context, recipe, key, args, kwargs, asking)
         if asking is None:
             context.scopes_application = shared.shortcut()
-        return found
-    unit = getattr(context, "scopes_here", None)
-    if unit is None or unit.forks != contexts.forks or recipe.scope is _SESSION:
-        unit = _unit_for(recipe, context, home)
-    if asking is not None:
-        if asking.recipe.scope is not _REQUEST:
-            _refuse_shorter(asking, recipe, unit)
-        store = unit.until_sent() if recipe.scope is _SENT else unit
-        return _get(store, context, recipe, args, kwargs, asking)
-    warm = getattr(context, "scopes_application", None)
-    if warm is None:
-        warm = _warm(home, context)
+        return found.value if type(found) is Checked else found
+    unit = _unit_for(recipe, context, home)
+    if asking is not None and asking.recipe.scope is not _REQUEST:
+        _refuse_shorter(asking, recipe, unit)
     store = unit.until_sent() if recipe.scope is _SENT else unit
-    found = _get(store, context, recipe, args, kwargs, None)
+    if asking is None and not hasattr(context, "scopes_lease"):
+        context.scopes_application = _warm(home, context)
+    warm = getattr(context, "scopes_application", contexts.NOTHING)
+    found = _get(store, context, recipe, key, args, kwargs, asking)
+    if asking is None:
+        _attach(context, unit, warm)
+    return found
+
+
+def _attach(context: contexts.Context, unit: Unit, warm: dict[Key, t.Any]) -> None:
+    """Let warm calls in *context* read what *unit* has, and *warm*."""
     if getattr(context, "scopes_here", None) is unit:
         # Unless a request shares it by now, or this is another process.
         contexts.attach(context, unit)
         context.scopes_application = warm
-    return found
 
 
 def _outside(recipe: Recipe) -> OutsideScopeError:
@@ -120,7 +150,10 @@ def _unit_for(recipe: Recipe, context: contexts.Context, home: Application) -> U
         unit, session = visitor(recipe)
         unit.forget_session(session)
         return unit
-    return _begun(home.unit(context), recipe, context)
+    here: t.Any = getattr(context, "scopes_here", None)
+    if here is None or here.forks != contexts.forks:
+        return _begun(home.unit(context), recipe, context)
+    return t.cast("Unit", here)
 
 
 def visitor(recipe: Recipe) -> tuple[Unit, SessionMixin]:
@@ -278,17 +311,23 @@ def _get(
     store: Store,
     context: contexts.Context,
     recipe: Recipe,
+    key: Key,
     args: tuple[t.Any, ...],
     kwargs: dict[str, t.Any],
     asking: Build | None,
-) -> object:
-    key = recipe if recipe.signature is None else recipe.key(args, kwargs)
+) -> t.Any:
+    record = store.records.get(key)
     found = store.objects.get(key, UNSET)
     if found is not UNSET:
         if type(found) is Checked and _is_stale(store, found):
             found = UNSET
         elif asking is not None:
-            found = store.look(key, asking)
+            # The same before and after: then the object is what it made. (An
+            # override or a renewal may put another in its place.)
+            if record is not None and store.records.get(key) is record:
+                asking.uses[record] = None
+            else:
+                found = store.look(key, asking)
     if found is UNSET:
         context.scopes_application = context.scopes_request = contexts.NOTHING
         before = overrides.switches
@@ -297,7 +336,7 @@ def _get(
             overrides.reconsider(store.records.get(key))
     elif store.events.listeners:
         store.events.use(store, key, asking)
-    return found.value if type(found) is Checked else found
+    return found
 
 
 def _is_stale(store: Store, checked: Checked) -> bool:

@@ -160,8 +160,14 @@ def _signature(factory: c.Callable[..., object]) -> inspect.Signature | None:
     return signature if signature.parameters else None
 
 
+_NOTHING_OMITTED: t.Final[dict[int, tuple[t.Any, ...]]] = {0: ()}
+"""Of what takes nothing: one for all."""
+
+
 def _omitted(signature: inspect.Signature | None) -> dict[int, tuple[t.Any, ...]]:
-    parameters = list(signature.parameters.values()) if signature else []
+    if signature is None:
+        return _NOTHING_OMITTED
+    parameters = list(signature.parameters.values())
     by_position = (
         inspect.Parameter.POSITIONAL_ONLY,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,

@@ -229,12 +229,12 @@ def refuse_stream(request: contexts.Context, response: Response) -> None:
 
     :raises RetryError: *response* has one, and its view is to be retried.
     """
+    if not request.app.extensions["scopes"].replays or not response.is_streamed:
+        return
     attempts = _attempts_of(request)
     # What Flask makes of an error has such a body as well, and is no view's.
-    if (
-        response.is_streamed
-        and not hasattr(request, "scopes_handled")
-        and (attempts is not None and attempts.policy is not None)
+    if not hasattr(request, "scopes_handled") and (
+        attempts is not None and attempts.policy is not None
     ):
         attempts.policy = None
         endpoint = str(request.request.endpoint)

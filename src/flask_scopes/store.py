@@ -100,7 +100,16 @@ class Store:
             try:
                 claim = claims.setdefault(key, build)
                 if claim is build and key not in self.objects:
-                    made = self._build(build, args, kwargs)
+                    try:
+                        if self.events.listeners or everywhere:
+                            made = self.events.build(self, build, args, kwargs)
+                        else:
+                            made = self.make(build, args, kwargs)
+                    except BaseException as error:
+                        build.fail(error)
+                        raise
+                    if self.state is not _OPEN:
+                        self._refuse_late(build)
                     if asking is not None:
                         asking.uses[build] = None
                     return made
@@ -109,7 +118,9 @@ class Store:
                 # outside (a signal, a killed greenlet) can come in between.
                 if claims.get(key) is build:
                     del claims[key]
-                build.end()
+                build.running, build.parent = False, None
+                if build.waiters:
+                    build.end()
             if claim is not build:
                 # Those who waited share how it ended. If each tried in turn, an
                 # outage would hold the last one for the sum of all time-outs.
@@ -136,21 +147,6 @@ class Store:
                 asking.uses[record] = None
                 return found
             time.sleep(0)
-
-    def _build(
-        self, build: Build, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
-    ) -> object:
-        try:
-            if self.events.listeners or everywhere:
-                made = self.events.build(self, build, args, kwargs)
-            else:
-                made = self.make(build, args, kwargs)
-        except BaseException as error:
-            build.fail(error)
-            raise
-        if self.state is not _OPEN:
-            self._refuse_late(build)
-        return made
 
     def make(
         self, build: Build, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
@@ -221,16 +217,20 @@ class Store:
         is thrown into each next generator.
         """
         failures: list[tuple[Build, BaseException]] = []
-        while self.built:
+        built, records, objects = self.built, self.records, self.objects
+        while built:
             try:
-                build = self.built.pop()
+                build = built.pop()
             except IndexError:
                 # Another thread does the same.
                 break
-            if self.records.get(build.key) is build:
-                self.objects.pop(build.key, None)
+            key = build.key
+            if records.get(key) is build:
+                objects.pop(key, None)
             if self.events.listeners or everywhere:
                 failure = self.events.finish(self, build, self.error)
+            elif build.generator is None:
+                continue
             else:
                 failure = self.finish(build, self.error)
             if failure is not None:

@@ -76,27 +76,29 @@ class Unit(Committing):
     know where to look.
     """
 
-    __slots__ = (
-        "attaching",
-        "callbacks",
-        "closed",
-        "doomed",
-        "followed",
-        "forks",
-        "from_session",
-        "held",
-        "last",
-        "precedes_teardown",
-        "prepare",
-        "sending",
-        "sent",
-        "spoiled",
-        "thread",
-        "undo",
-        "units",
-    )
+    # What is different in few of them stands here: setting it takes time in each.
+    doomed: errors.UnitFailed | None = None
+    """Why it is going to fail, if somebody has said so."""
+    spoiled: Exception | None = None
+    """An error of a database after which there is nothing left to commit, though
+    the work may go on as if nothing was.
+    """
+    last: c.Callable[[], object] | None = None
+    """What is to be called after :attr:`prepare`, in the same way."""
+    precedes_teardown = False
+    """Whether it ends before the app's own teardown, which would close parts."""
+    followed = False
+    """Whether the response will close it."""
+    sending = False
+    """Whether the body is on its way."""
+    closed = False
 
-    def __init__(self, units: dict[int, weakref.ref[Unit]], events: Events) -> None:
+    def __init__(
+        self,
+        units: dict[int, weakref.ref[Unit]],
+        events: Events,
+        members: c.Container[object],
+    ) -> None:
         Committing.__init__(self, events)
         self.forks = contexts.forks
         self.thread = threading.get_ident()
@@ -105,22 +107,12 @@ class Unit(Committing):
         """An entry for each thread that puts a shortcut to it on a context."""
         self.held: dict[str, Held] = {}
         """What it has of the session, by the name there."""
-        self.doomed: errors.UnitFailed | None = None
-        """Why it is going to fail, if somebody has said so."""
-        self.spoiled: Exception | None = None
-        """An error of a database after which there is nothing left to commit, though
-        the work may go on as if nothing was.
-        """
         self.prepare: list[tuple[Build, c.Callable[[], object]]] = []
         """What is to be called when it is about to succeed, before anything of it is
         committed, and for which object: if one raises, all can still be rolled back.
         """
-        self.last: c.Callable[[], object] | None = None
-        """What is to be called after these, in the same way."""
         self.from_session: set[Recipe] = set()
         """Of what was built from what has changed in the session by other means."""
-        self.precedes_teardown = False
-        """Whether it ends before the app's own teardown, which would close parts."""
         self.undo: list[c.Callable[[BaseException], object]] = []
         """What is to be called when it has failed, last added first, with the error:
         for what no teardown can take back, as others may still fail after it.
@@ -129,11 +121,8 @@ class Unit(Committing):
         """What is to be called when it has succeeded."""
         self.sent: list[Store] = []
         """The store of what lives until the response was sent, if it is needed."""
-        self.followed = False
-        """Whether the response will close it."""
-        self.sending = False
-        """Whether the body is on its way."""
-        self.closed = False
+        self.members = members
+        """Whose resources it may have."""
         self.units = units
         units[id(self)] = weakref.ref(self)
 
@@ -215,7 +204,9 @@ class Unit(Committing):
         if self.state is not _OPEN:
             return
         began = time.perf_counter() if self.events.are_heard() else 0
-        refused = self._refused() if error is None else None
+        refused = None
+        if error is None and (self.prepare or self.last):
+            refused = self._refused()
         try:
             Store.end(self, refused[1] if refused else error)
         finally:
@@ -266,6 +257,8 @@ class Unit(Committing):
             return
         self.units.pop(id(self), None)
         self.closed = True
+        if self.error is None and not self.sent:
+            return
         try:
             if self.sent:
                 self.sent[0].end(self.error or error)
