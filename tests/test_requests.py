@@ -325,7 +325,7 @@ def test_a_request_that_shares_a_context_just_as_a_shortcut_is_put_on_it(
         copy = contextvars.copy_context()
         thread = threading.Thread(target=copy.run, args=(share,))
         unit.attaching = Attaching()
-        contexts.attach(context, unit)
+        contexts.show(context, unit, {})
         unit.attaching = []
         thread.join(10)
 

@@ -182,7 +182,7 @@ class Application:
             context.scopes_unit = unit
             if not hasattr(context, "scopes_application"):
                 context.scopes_application = contexts.NOTHING
-            contexts.attach(context, unit, shortcut=False)
+            contexts.attach(context, unit)
         return unit
 
     def longest_body(self) -> int:

@@ -235,18 +235,28 @@ _beginning: dict[int, object] = {}
 """The first unit that was made for a context, by its id, until it is kept there."""
 
 
-def attach(context: Context, unit: Kept, shortcut: bool = True) -> None:
-    """Keep *unit* on app context *context*, which no other request shares, and
-    the shortcut to its objects, unless another request begins to share it.
-    """
+def attach(context: Context, unit: Kept) -> None:
+    """Keep *unit* on app context *context*, unless another request begins to share it."""
     # Either this thread sees the mark of `_share`, or that one sees this entry
     # and waits: never is the shortcut put where another request may read it.
     unit.attaching.append(None)
     try:
         if not hasattr(context, "scopes_shared"):
             context.scopes_here = unit
-            if shortcut:
-                context.scopes_request = unit.shortcut()
+    finally:
+        unit.attaching.pop()
+
+
+def show(context: Context, unit: Kept, application: dict[Key, t.Any]) -> None:
+    """Let warm calls in *context*, if *unit* is attached to it, read what that has; and
+    what there is in *application*.
+    """
+    unit.attaching.append(None)
+    try:
+        # It is no longer if a request shares the context now, or after a fork.
+        if getattr(context, "scopes_here", None) is unit:
+            context.scopes_request = unit.shortcut()
+            context.scopes_application = application
     finally:
         unit.attaching.pop()
 

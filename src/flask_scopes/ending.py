@@ -18,6 +18,7 @@ from . import contexts
 from . import unit_messages
 from .application import entered
 from .errors import ScopesError
+from .events import everywhere
 from .places import name_of
 from .places import place_of
 from .store import State
@@ -89,12 +90,13 @@ def unit_to_finish(
     """The unit of *request*, whose *response* is complete, if it has begun one: from
     now on it cannot begin any.
     """
-    if not is_due(app, request):
-        return None
-    unit = _unit_of(request)
+    unit: Unit | None = getattr(request, "scopes_unit", None)
     if unit is None:
+        if not is_due(app, request):
+            return None
+        unit = _unit_of(request)
         home: Application = app.extensions["scopes"]
-        if home.keeps_until_sent and response.is_streamed:
+        if unit is None and home.keeps_until_sent and response.is_streamed:
             # Now, because the body may ask for objects, and somebody has to end them.
             unit = home.unit(contexts.app_context.get())
     request.scopes_finished = True
@@ -118,7 +120,7 @@ def finish(
     :raises CommitFailed: it should have succeeded, and could not be finished.
     """
     home: Application = app.extensions["scopes"]
-    if unit.events.are_heard():
+    if unit.events.listeners or everywhere:
         unit.events.tell("finishing", unit, response.status_code)
     error = take_error(request)
     if error is None and (unit.doomed is not None or response.status_code >= 400):

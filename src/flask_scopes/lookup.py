@@ -70,7 +70,7 @@ def find(recipe: Recipe, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> t
         return _get(unit, context, recipe, key, args, kwargs, asking)
     warm = context.scopes_application
     found = _get(unit, context, recipe, key, args, kwargs, None)
-    _attach(context, unit, warm)
+    contexts.show(context, unit, warm)
     return found
 
 
@@ -108,16 +108,8 @@ def _find(
     warm = getattr(context, "scopes_application", contexts.NOTHING)
     found = _get(store, context, recipe, key, args, kwargs, asking)
     if asking is None:
-        _attach(context, unit, warm)
+        contexts.show(context, unit, warm)
     return found
-
-
-def _attach(context: contexts.Context, unit: Unit, warm: dict[Key, t.Any]) -> None:
-    """Let warm calls in *context* read what *unit* has, and *warm*."""
-    if getattr(context, "scopes_here", None) is unit:
-        # Unless a request shares it by now, or this is another process.
-        contexts.attach(context, unit)
-        context.scopes_application = warm
 
 
 def _outside(recipe: Recipe) -> OutsideScopeError:

@@ -13,13 +13,13 @@ from . import contexts
 from . import errors
 from . import process_messages
 from . import unit_messages
+from .building import run_factory
 from .events import since
 from .forks import keep
 from .recipe import Replacement
 from .scope import Scope
 from .store import State
 from .store import Store
-from .store import run_and_publish
 from .teardown import finish
 
 if t.TYPE_CHECKING:
@@ -151,7 +151,12 @@ class Unit(Committing):
     ) -> object:
         recipe = build.recipe
         if recipe.scope is not _SESSION or isinstance(recipe, Replacement):
-            return run_and_publish(self, build, args, kwargs)
+            made = run_factory(build, args, kwargs)
+            # As `publish` does, whose call would take as long.
+            self.built.append(build)
+            self.records[build.key] = build
+            self.objects[build.key] = made
+            return made
         # Not above: it needs msgspec, which is there, as there is such a resource.
         from . import session_objects
 
