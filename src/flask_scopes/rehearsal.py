@@ -61,7 +61,8 @@ def refuse_too_large(
 
     :raises SessionTooLarge: it would be, and the app is in debug mode.
     """
-    if not session.modified or not signs_cookies(inner):
+    # In this order: a session on the server has to be compared to answer the second.
+    if not signs_cookies(inner) or not session.modified:
         return False
     draft = Response()
     # It would warn as well.

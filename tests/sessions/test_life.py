@@ -585,6 +585,31 @@ def test_session_objects_live_in_it(site: Site) -> None:
 
 
 @one_store
+def test_with_session_objects_too_what_is_set_is_made_text_once(site: Site) -> None:
+    made: list[str] = []
+
+    class Note:
+        def __html__(self) -> str:
+            made.append("text")
+            return "a note"
+
+    @site.scopes.session
+    def cart() -> list[str]:
+        return []
+
+    @site.app.post("/note")
+    def note() -> str:
+        cart().append("tea")
+        flask.session["note"] = Note()
+        return "noted"
+
+    browser = site.client()
+    assert browser.post("/note").status_code == 200
+
+    assert made == ["text"]
+
+
+@one_store
 def test_what_has_to_be_called_in_a_request(site: Site) -> None:
     uses: list[c.Callable[[], object]] = [
         site.sessions.rotate,
