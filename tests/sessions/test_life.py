@@ -56,6 +56,87 @@ def test_what_is_nested_is_noticed(site: Site) -> None:
     assert browser.get("/").json == {"list": [0, 1, 2]}
 
 
+VALUES: list[t.Any] = ["", "a", 5, 1.5, True, None, b"a", (1, [2]), [], {"a": [1]}]
+
+
+@one_store
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_a_value_that_was_read_may_be_anything_from_then_on(
+    site: Site, value: object
+) -> None:
+    session = flask.session
+
+    @site.app.post("/begin")
+    def begin() -> str:
+        session["x"] = value
+        return "begun"
+
+    @site.app.post("/read")
+    def read() -> str:
+        assert session["x"] == session["x"] == value
+        return "read"
+
+    @site.app.post("/other")
+    def other() -> str:
+        assert session["x"] == value
+        session["x"] = [session["x"]]
+        assert session["x"] == [value]
+        return "other"
+
+    @site.app.post("/again")
+    def again() -> str:
+        kept = session.pop("x")
+        assert "x" not in session
+        assert session.setdefault("x", "new") == "new"
+        session["x"] = kept[0]
+        return "again"
+
+    @site.app.post("/gone")
+    def gone() -> str:
+        assert session["x"] == value
+        del session["x"]
+        assert session.get("x") is None
+        return "gone"
+
+    asked, browser = Asked(site), site.client()
+    browser.post("/begin")
+    for path, is_written in (
+        *[("/read", False), ("/other", True), ("/again", True), ("/read", False)],
+        *[("/gone", True)],
+    ):
+        asked.take()
+        assert browser.post(path).status_code == 200
+        assert (len(asked.take()) > 1) == is_written, path
+    assert browser.get("/").json == {}
+
+
+@one_store
+def test_who_it_was_is_known_after_another_was_set(site: Site) -> None:
+    """What was read of a session of one user is not what it has now."""
+
+    @site.app.post("/change/<user>")
+    def change(user: str) -> str:
+        before = flask.session["_user_id"]
+        flask.session["_user_id"] = user
+        return f"{before}, {flask.session['_user_id']}"
+
+    @site.app.post("/end")
+    def end() -> str:
+        before = flask.session["_user_id"]
+        site.sessions.revoke_all(before)
+        return f"{before}, {flask.session.get('_user_id')}"
+
+    browser = site.client()
+    browser.post("/login/ann")
+    cookie = site.cookie(browser)
+
+    assert browser.post("/change/ben").text == "ann, ben"
+    assert site.cookie(browser) != cookie
+    assert site.client(cookie).get("/").json == {}
+    assert browser.post("/end").text == "ben, None"
+    assert browser.get("/").json == {}
+
+
 @one_store
 def test_what_flask_keeps_comes_back_as_it_was(site: Site) -> None:
     values = {

@@ -27,6 +27,9 @@ pass_through("contextlib")
 # As Flask's cookies have it: tuples, bytes, dates and others come back as they are.
 _json = TaggedJSONSerializer()
 
+# What is one of these and was only read is what it was: there is nothing to compare.
+_FIXED: t.Final = frozenset({str, int, float, bool, bytes, type(None)})
+
 # In characters.
 _LONGEST_NAME: t.Final = 255
 
@@ -92,7 +95,9 @@ class ServerSession(SessionMixin):
         self.is_loaded = False
         """Whether anybody has looked into it."""
         self._values: dict[str, t.Any] = {}
-        """What was read or set so far. What is read may have changed since."""
+        """What was set so far, or was read and may have changed since."""
+        self._fixed: dict[str, t.Any] = {}
+        """What was before, as far as somebody has asked, and it cannot change."""
         self._names: dict[str, None] = {}
         """Of all that is there, in order."""
         self._dropped: set[str] = set()
@@ -122,6 +127,7 @@ class ServerSession(SessionMixin):
         """It was revoked: nothing is in it any more, and what comes is another one."""
         self.clear()
         self._found = None
+        self._fixed.clear()
         self.is_revoked = True
 
     @property
@@ -176,8 +182,13 @@ class ServerSession(SessionMixin):
 
     def before(self, name: str) -> t.Any:
         """What *name* was before this request; None if it was not there."""
+        if name in self._fixed:
+            return self._fixed[name]
         text = self.found.texts.get(name) if self.found else None
-        return None if text is None else _json.loads(text)
+        value = None if text is None else _json.loads(text)
+        if type(value) in _FIXED:
+            self._fixed[name] = value
+        return value
 
     def changes(self) -> dict[str, Change]:
         """What has changed so far, nested or not.
@@ -211,9 +222,12 @@ class ServerSession(SessionMixin):
         self._look()
         if name not in self._names:
             raise KeyError(name)
-        if name not in self._values:
-            self._values[name] = self.before(name)
-        return self._values[name]
+        if name in self._values:
+            return self._values[name]
+        value = self.before(name)
+        if name not in self._fixed:
+            self._values[name] = value
+        return value
 
     def __setitem__(self, name: str, value: t.Any) -> None:
         self._look()
