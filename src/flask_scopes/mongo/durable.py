@@ -19,6 +19,8 @@ if t.TYPE_CHECKING:
 
     from .clients import Document
 
+_MAJORITY: t.Final = WriteConcern("majority")
+
 
 def durable(database: Database[Document], name: str) -> Collection[Document]:
     """The collection *name*, whatever its client does otherwise: one who was signed out
@@ -27,7 +29,7 @@ def durable(database: Database[Document], name: str) -> Collection[Document]:
     return database.get_collection(
         name,
         read_preference=ReadPreference.PRIMARY,
-        write_concern=WriteConcern("majority"),
+        write_concern=_MAJORITY,
     )
 
 

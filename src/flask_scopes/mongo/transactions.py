@@ -58,6 +58,8 @@ _ILLEGAL_OPERATION: t.Final = 20
 _bound: contextvars.ContextVar[ClientSession | None] = contextvars.ContextVar(
     "flask_scopes.mongo.bound", default=None
 )
+# It keeps nothing, so one will do.
+_NOTHING: t.Final = contextlib.nullcontext()
 
 
 class Transaction:
@@ -224,16 +226,19 @@ def bound(session: ClientSession) -> c.Generator[None, None, None]:
 def apart() -> contextlib.AbstractContextManager[None]:
     """Let operations without ``session=`` be part of no transaction for a while."""
     session = _bound.get()
-    return contextlib.nullcontext() if session is None else plain(session.client)
+    return _NOTHING if session is None else plain(session.client)
 
 
-@contextlib.contextmanager
-def plain(client: MongoClient[t.Any]) -> c.Generator[None, None, None]:
+def plain(client: MongoClient[t.Any]) -> contextlib.AbstractContextManager[None]:
     """The same, with *client*."""
     session = _bound.get()
     if session is None or (session.client is client and not session.in_transaction):
-        yield
-        return
+        return _NOTHING
+    return _other(client)
+
+
+@contextlib.contextmanager
+def _other(client: MongoClient[t.Any]) -> c.Generator[None, None, None]:
     with client.start_session() as other, bound(other):
         yield
 

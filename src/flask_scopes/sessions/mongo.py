@@ -81,8 +81,9 @@ class MongoStore:
     def load(self, session_id: str) -> Stored | None:
         head: Head | None = None
         rows: dict[str, Row] = {}
-        with plain(self._collection.database.client):
-            for each in self._collection.find(_all_of(session_id)):
+        collection = self._collection
+        with plain(collection.database.client):
+            for each in collection.find(_all_of(session_id)):
                 name = each["_id"].partition(_SEPARATOR)[2]
                 if name:
                     rows[name[1:]] = Row(each["text"], each["generation"])
@@ -124,19 +125,19 @@ class MongoStore:
     def _replace(self, head: Head, generation: int, name: str, change: Change) -> bool:
         """Change a value, if it is what it was."""
         key, session = _key(head.id, name), self._session()
-        old = {"_id": key, "text": change.old}
-        with plain(self._collection.database.client):
+        old, collection = {"_id": key, "text": change.old}, self._collection
+        with plain(collection.database.client):
             if change.new is None:
-                done = self._collection.delete_one(old, session=session)
+                done = collection.delete_one(old, session=session)
                 return done.deleted_count > 0
             new = _value(head, generation, change.new)
             if change.old is not None:
                 fields = {"$set": new}
-                changed = self._collection.update_one(old, fields, session=session)
+                changed = collection.update_one(old, fields, session=session)
                 return changed.matched_count > 0
             # Found, if somebody has put one there: then nothing is changed.
             once = {"$setOnInsert": new}
-            made = self._collection.update_one(
+            made = collection.update_one(
                 {"_id": key}, once, upsert=True, session=session
             )
             return made.upserted_id is not None
@@ -145,29 +146,32 @@ class MongoStore:
         if "expires" in fields:
             fields = {**fields, "ends": date_of(fields["expires"])}
         key = {"_id": session_id + _SEPARATOR, "digest": digest}
-        with plain(self._collection.database.client):
-            found = self._collection.update_one(
+        collection = self._collection
+        with plain(collection.database.client):
+            found = collection.update_one(
                 key, {"$set": fields}, session=self._session()
             )
             if "digest" in fields and not fields["digest"]:
                 # Its values need not wait for the end of its lifetime.
                 end = {"$set": {"ends": fields["ends"]}}
-                self._collection.update_many(_all_of(session_id), end)
+                collection.update_many(_all_of(session_id), end)
         return found.matched_count > 0
 
     def remove(self, session_ids: c.Collection[str]) -> int:
         heads = {"_id": {"$in": [each + _SEPARATOR for each in session_ids]}}
-        with plain(self._collection.database.client):
+        collection = self._collection
+        with plain(collection.database.client):
             # First: what has no head is not read any more.
-            count = self._collection.delete_many(heads).deleted_count
+            count = collection.delete_many(heads).deleted_count
             rest = [DeleteMany(_all_of(each)) for each in session_ids]
             if rest:
-                self._collection.bulk_write(rest, ordered=False)
+                collection.bulk_write(rest, ordered=False)
         return count
 
     def of(self, user: str) -> list[Head]:
-        with plain(self._collection.database.client):
-            found = list(self._collection.find({"user": user}))
+        collection = self._collection
+        with plain(collection.database.client):
+            found = list(collection.find({"user": user}))
         return [_head(each["_id"].rstrip(_SEPARATOR), each) for each in found]
 
     def joins(self) -> bool:
@@ -186,9 +190,9 @@ class MongoStore:
     def _bulk(self, writes: c.Sequence[t.Any]) -> None:
         if not writes:
             return
-        session = self._session()
-        with plain(self._collection.database.client):
-            self._collection.bulk_write(writes, session=session)
+        session, collection = self._session(), self._collection
+        with plain(collection.database.client):
+            collection.bulk_write(writes, session=session)
 
 
 _FIELDS: t.Final = tuple(name for name in Head.__slots__ if name != "id")
