@@ -106,7 +106,7 @@ class ServerInterface(SessionInterface):
     def rehearse(self, app: Flask, session: SessionMixin) -> None:
         """Called when the work of a request is about to be committed."""
         if isinstance(session, ServerSession):
-            session.plan = self._plan(session, _visit(app))
+            session.plan = self._plan(app, session)
             saving.before_commit(self.store, session, self.policy)
 
     def save_session(
@@ -119,36 +119,36 @@ class ServerInterface(SessionInterface):
         if not session.is_loaded:
             return
         committed = session.plan is not None
-        visit = _visit(app)
         if session.plan is None:
-            session.plan = self._plan(session, visit)
+            session.plan = self._plan(app, session)
         saving.after_commit(self.store, session, self.policy, committed)
-        self._touch(app, session, visit)
+        self._touch(app, session)
         self._forget(session)
         self._send_cookie(app, session, response)
 
-    def _plan(self, session: ServerSession, visit: Visit) -> Plan:
+    def _plan(self, app: Flask, session: ServerSession) -> Plan:
         def latest() -> Stored | None:
             found = session.found
             with saving.reaching(self.store):
                 return self.store.load(found.head.id) if found else None
 
-        return plan_of(session, self.policy, visit, latest)
+        return plan_of(session, self.policy, functools.partial(_visit, app), latest)
 
-    def _touch(self, app: Flask, session: ServerSession, visit: Visit) -> None:
+    def _touch(self, app: Flask, session: ServerSession) -> None:
         """Write down that the session was used, and from where, if it is time to."""
         found, plan = session.found, session.plan
         if found is None or found.is_late or found.is_read_only:
             return
         if plan is None or plan.token or plan.forget:
             return
-        head = found.head
-        if visit.now >= head.expires:
+        head, now = found.head, clock.now()
+        if now >= head.expires:
             # It is over since this request began.
             return
-        late = visit.now - head.seen >= self.policy.touch_every
+        late = now - head.seen >= self.policy.touch_every
         if not (late or found.has_old_key):
             return
+        visit = _visit(app)
         expires = self.policy.expires(visit.now, head.limit)
         fields: dict[str, t.Any] = {"seen": visit.now, "expires": expires}
         fields |= {"agent": visit.agent, "address": visit.address}
@@ -225,6 +225,7 @@ def _keys(app: Flask) -> list[Key]:
 
 
 def _visit(app: Flask) -> Visit:
+    """Where this request comes from. Most have no need to know it."""
     agent = address = ""
     if flask.has_request_context():
         agent = _printable(flask.request.headers.get("User-Agent", ""))
@@ -234,4 +235,5 @@ def _visit(app: Flask) -> Visit:
 
 def _printable(text: str) -> str:
     """As much of *text* as a store takes: it comes from whoever asks."""
-    return "".join(filter(str.isprintable, text[:_LONGEST]))
+    text = text[:_LONGEST]
+    return text if text.isprintable() else "".join(filter(str.isprintable, text))

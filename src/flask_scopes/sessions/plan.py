@@ -51,11 +51,12 @@ class Visit:
 def plan_of(
     session: ServerSession,
     policy: Policy,
-    visit: Visit,
+    visit: c.Callable[[], Visit],
     latest: c.Callable[[], Stored | None],
 ) -> Plan:
     """How *session* is to be saved.
 
+    :param visit: where this request comes from.
     :param latest: what the store has of it now.
     :raises SessionValueError: something in it cannot be kept.
     :raises SessionConflict: it has a new secret since it was asked for.
@@ -97,14 +98,14 @@ def _another(
     session: ServerSession,
     found: Found,
     policy: Policy,
-    visit: Visit,
+    visit: c.Callable[[], Visit],
     stored: Stored | None,
 ) -> Plan:
     """Another session, of another user or of none."""
     plan = _new(_texts_now(session, found, policy, stored), session, policy, visit)
     plan.forget = plan.add is None
     if session.before(policy.user_key) is None:
-        plan.replace = _replaced(found.head, visit.now + policy.grace)
+        plan.replace = _replaced(found.head, visit().now + policy.grace)
     else:
         plan.remove = found.head.id
     return plan
@@ -135,22 +136,25 @@ def _texts_now(
 
 
 def _new(
-    texts: dict[str, str], session: ServerSession, policy: Policy, visit: Visit
+    texts: dict[str, str],
+    session: ServerSession,
+    policy: Policy,
+    visit: c.Callable[[], Visit],
 ) -> Plan:
     if not texts:
         return Plan()
-    user = session.get(policy.user_key)
-    token, limit = new_token(), visit.now + policy.lifetime
+    user, here = session.get(policy.user_key), visit()
+    token, limit = new_token(), here.now + policy.lifetime
     head = Head(
         id=token.id,
-        digest=token.digest(visit.key),
+        digest=token.digest(here.key),
         user=None if user is None else str(user),
-        created=visit.now,
-        seen=visit.now,
-        expires=policy.expires(visit.now, limit),
+        created=here.now,
+        seen=here.now,
+        expires=policy.expires(here.now, limit),
         limit=limit,
-        agent=visit.agent,
-        address=visit.address,
+        agent=here.agent,
+        address=here.address,
     )
     return Plan(add=head, texts=texts, token=token)
 
@@ -160,7 +164,7 @@ def _renewed(
     found: Found,
     changes: dict[str, Change],
     policy: Policy,
-    visit: Visit,
+    visit: c.Callable[[], Visit],
 ) -> Plan:
     insists = session.rotates
     if found.is_late or found.head.is_ending:
@@ -168,8 +172,8 @@ def _renewed(
         if insists:
             raise messages.conflict([], committed=False)
         return Plan(changes=changes, generation=found.head.generation)
-    token = new_token(found.head.id)
-    renew = _with_digest(token.digest(visit.key), found.head, visit.now + policy.grace)
+    token, here = new_token(found.head.id), visit()
+    renew = _with_digest(token.digest(here.key), found.head, here.now + policy.grace)
     generation = renew["generation"]
     return Plan(
         renew=renew,
