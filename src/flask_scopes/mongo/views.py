@@ -36,7 +36,7 @@ class ObjectIdConverter(BaseConverter):
         """
         :raises InvalidId: *value* is no id, nor the text of one.
         """
-        return str(bson.ObjectId(value))
+        return str(value if isinstance(value, bson.ObjectId) else bson.ObjectId(value))
 
 
 def one_or_404(
