@@ -90,7 +90,7 @@ def conflict(names: list[str], committed: bool) -> SessionConflict:
     )
 
 
-def not_json(name: str, value: object, reason: Exception) -> ScopesError:
+def not_json(name: str, value: object, reason: Exception) -> SessionValueError:
     return SessionValueError(
         f"session[{name!r}] cannot be kept: in this {type(value).__name__},"
         f" {in_short(reason)}\n\n"
