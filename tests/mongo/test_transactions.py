@@ -15,6 +15,7 @@ import pymongo
 import pytest
 from pymongo import IndexModel
 from pymongo import MongoClient
+from pymongo import ReadPreference
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 from pymongo.errors import DuplicateKeyError
@@ -189,6 +190,34 @@ def test_a_swallowed_error_is_what_the_unit_fails_with(
     assert cause.details is not None
     assert cause.details["keyValue"] == {"_id": 1}
     assert any("upsert=True" in note for note in cause.__notes__)
+
+
+@pytest.mark.parametrize("mode", ["secondaryPreferred", "secondary", "nearest"])
+def test_it_reads_from_the_primary_whatever_the_address_says(
+    open_shop: OpenShop, mongo_uri: str, mode: str
+) -> None:
+    shop = open_shop(mongo_uri)
+    shop.outside[shop.name].orders.insert_one({"_id": 1})
+    # There is no secondary: where one must be asked, nobody answers.
+    shop.app.config["MONGO_URI"] = f"{mongo_uri}&readPreference={mode}"
+
+    def find() -> list[object]:
+        orders, session = shop.database().orders, shop.mongo.session()
+        assert orders.find_one({"_id": 1}, session=session)
+        return [each["_id"] for each in orders.find(session=session)]
+
+    def view() -> str:
+        insert(shop, 2)
+        assert shop.database().orders.count_documents({}) == 2
+        return str(find())
+
+    with shop.app.app_context():
+        assert shop.mongo.client().read_preference != ReadPreference.PRIMARY
+        with shop.scopes.unit():
+            assert find() == [1]
+    shop.view(view, shop.mongo.transactional)
+    assert shop.post().text == "[1, 2]"
+    assert shop.rows() == [1, 2]
 
 
 @pytest.mark.parametrize("goes_on", [True, False])

@@ -21,6 +21,7 @@ import time
 import typing as t
 
 import pymongo
+from pymongo import ReadPreference
 from pymongo.errors import DuplicateKeyError
 from pymongo.errors import InvalidOperation
 from pymongo.errors import OperationFailure
@@ -104,7 +105,12 @@ def session_resource(
     def session_of(bind: str) -> c.Iterator[ClientSession]:
         with client(bind).start_session(causal_consistency=True) as opened:
             transaction = Transaction(unit_in_progress())
-            opened.start_transaction(write_concern=_write_concern(opened.client))
+            opened.start_transaction(
+                write_concern=_write_concern(opened.client),
+                # MongoDB reads from no other in a transaction, whatever the address
+                # says for all else, and PyMongo would refuse to.
+                read_preference=ReadPreference.PRIMARY,
+            )
             with _noted(opened, transaction):
                 try:
                     yield opened
