@@ -325,6 +325,37 @@ def test_a_client_says_whether_it_is_well(shop: Shop) -> None:
     assert (ping.name, ping.status) == ("mongo.client", "ok")
 
 
+def test_an_app_is_gone_although_its_options_refer_to_it(mongo_uri: str) -> None:
+    """By a collection: that is a cycle of the app's own."""
+    mongo = Mongo(Scopes())
+
+    class Listener(monitoring.ServerHeartbeatListener):
+        def __init__(self, app: flask.Flask) -> None:
+            self.app = app
+
+        def started(self, event: object) -> None: ...
+        def succeeded(self, event: object) -> None: ...
+        def failed(self, event: object) -> None: ...
+
+    def serve() -> weakref.ref[flask.Flask]:
+        app = flask.Flask("shop")
+        options = {"event_listeners": [Listener(app)]}
+        app.config.update(MONGO_URI=mongo_uri, MONGO_OPTIONS=options)
+        mongo._scopes.init_app(app)
+        with app.app_context():
+            mongo.session()
+        mongo._scopes.close(app)
+        return weakref.ref(app)
+
+    gone = serve()
+    deadline = time.monotonic() + 20
+    while gone() is not None:
+        # PyMongo's threads, which it tells to end, have the listener as well.
+        assert time.monotonic() < deadline
+        gc.collect()
+        time.sleep(0.05)
+
+
 def test_an_app_is_gone_at_once_with_all_that_it_had(mongo_uri: str) -> None:
     scopes = Scopes()
     mongo = Mongo(scopes)

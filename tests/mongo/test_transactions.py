@@ -23,6 +23,7 @@ from pymongo.errors import OperationFailure
 from pymongo.errors import PyMongoError
 
 from flask_scopes import CommitFailed
+from flask_scopes import SetupError
 from flask_scopes.mongo import Mongo
 from flask_scopes.mongo.monitor import monitor_of
 from flask_scopes.transient import is_transient
@@ -545,6 +546,46 @@ def test_binds_with_one_client_have_one_transaction(
     assert shop.rows() == []
     assert shop.app.test_client().post("/?kept=1").status_code == 200
     assert shop.rows() == [1, 2]
+
+
+def test_which_binds_have_one_client_is_what_the_config_says_then(
+    open_shop: OpenShop, mongo_uri: str
+) -> None:
+    binds: dict[str, t.Any] = {"logs": mongo_uri, "more": {"uri": mongo_uri}}
+    shop = open_shop(mongo_uri, MONGO_BINDS=binds)
+    session = shop.mongo.session
+
+    def same() -> list[bool]:
+        with shop.app.app_context():
+            return [session(bind) is session() for bind in ("logs", "more")]
+
+    assert same() == [True, True]
+    binds["logs"] += "&appname=logs"
+    assert same() == [False, True]
+    binds["more"]["appname"] = "more"
+    assert same() == [False, False]
+    shop.app.config["MONGO_BINDS"] = {**binds, "logs": mongo_uri}
+    assert same() == [True, False]
+    del shop.app.config["MONGO_BINDS"]
+    with shop.app.app_context(), pytest.raises(SetupError, match="'logs'"):
+        session("logs")
+
+
+def test_each_app_says_which_binds_have_one_client(
+    open_shop: OpenShop, mongo_uri: str
+) -> None:
+    shop = open_shop(mongo_uri, MONGO_BINDS={"logs": mongo_uri})
+    second = flask.Flask("second")
+    logs = mongo_uri + "&appname=logs"
+    second.config.update(MONGO_URI=mongo_uri, MONGO_BINDS={"logs": logs})
+    shop.scopes.init_app(second)
+    found: list[bool] = []
+    for app in (shop.app, second, shop.app, second):
+        with app.app_context():
+            found.append(shop.mongo.session("logs") is shop.mongo.session())
+    shop.scopes.close(second)
+
+    assert found == [True, False, True, False]
 
 
 def test_a_second_name_of_a_transaction_is_none_that_was_committed(

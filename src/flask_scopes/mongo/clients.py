@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as c
 import importlib.metadata
 import typing as t
+import weakref
 
 import flask
 import pymongo
@@ -16,6 +17,7 @@ from ..places import declared
 from ..resource import ByBind
 from . import messages
 from .monitor import Monitor
+from .settings import SERVERS
 from .settings import Settings
 from .settings import all_settings
 from .settings import settings_of
@@ -39,18 +41,86 @@ class HasClient(t.Protocol):
 Existing: t.TypeAlias = MongoClient[t.Any] | HasClient
 
 
-def client_resource(
-    scopes: Scopes, given: c.Mapping[str, Existing]
-) -> ByBind[MongoClient[Document]]:
-    """The resource of all clients, by the name of their bind.
+class Holders:
+    """Which bind has the client of which; lives as long as its ``Mongo``.
+
+    It is asked in each request that writes, so what is found out is kept, with the app,
+    as long as its config says the same.
 
     :param given: clients that somebody else has made, and closes.
     """
 
+    def __init__(self, given: c.Mapping[str, Existing]) -> None:
+        self.given = given
+
+    def of(self, bind: str) -> str:
+        """The first bind with the same client, or the same address and options: it has
+        the client for all of them.
+
+        :raises SetupError: the app's config does not say where *bind* is.
+        """
+        given = self.given
+        if bind in given:
+            return next(name for name, each in given.items() if each is given[bind])
+        known = self._known_of_app()
+        found = known.holders.get(bind)
+        if found is None:
+            found = known.holders[bind] = self._find(bind, known.said)
+        return found
+
+    def _known_of_app(self) -> _Known:
+        proxy: t.Any = flask.current_app
+        app: flask.Flask = proxy._get_current_object()
+        config = t.cast("dict[str, t.Any]", app.config)
+        said = {name: config.get(name) for name in SERVERS}
+        # Not here: an option may be an object that refers to its app.
+        extensions: dict[str, t.Any] = app.extensions
+        if _KEPT not in extensions:
+            extensions.setdefault(_KEPT, weakref.WeakKeyDictionary())
+        kept: weakref.WeakKeyDictionary[Holders, _Known] = extensions[_KEPT]
+        known = kept.get(self)
+        if known is None or known.said != said:
+            # Copied: an address may be changed in its place.
+            known = kept[self] = _Known(_copied(said), {})
+        return known
+
+    def _find(self, bind: str, said: c.Mapping[str, t.Any]) -> str:
+        settings = settings_of(said, bind)
+        return next(
+            name
+            for name, each in all_settings(said).items()
+            if name not in self.given and each == settings
+        )
+
+
+class _Known(t.NamedTuple):
+    """What has been found out of an app."""
+
+    said: dict[str, t.Any]
+    """By its config, then."""
+    holders: dict[str, str]
+
+
+_KEPT: t.Final = "flask_scopes.mongo"
+
+
+def _copied(value: object) -> t.Any:
+    if isinstance(value, c.Mapping):
+        named = t.cast("c.Mapping[object, object]", value)
+        return {name: _copied(each) for name, each in named.items()}
+    if isinstance(value, list):
+        return [_copied(each) for each in t.cast("list[object]", value)]
+    return value
+
+
+def client_resource(scopes: Scopes, holders: Holders) -> ByBind[MongoClient[Document]]:
+    """The resource of all clients, by the name of their bind."""
+    given = holders.given
+
     @scopes.application(ping=_ping)
     @declared("mongo.client")
     def client(bind: str = "") -> c.Iterator[MongoClient[Document]]:
-        first = holder_of(given, bind)
+        first = holders.of(bind)
         if first != bind:
             yield client(first)
             return
@@ -71,23 +141,6 @@ def client_resource(
 
 def _ping(client: MongoClient[Document]) -> None:
     client.admin.command("ping")
-
-
-def holder_of(given: c.Mapping[str, Existing], bind: str) -> str:
-    """The first bind with the same client, or the same address and options: it has the
-    client for all of them.
-
-    :raises SetupError: the app's config does not say where *bind* is.
-    """
-    if bind in given:
-        return next(name for name, each in given.items() if each is given[bind])
-    config: c.Mapping[str, t.Any] = flask.current_app.config
-    settings = settings_of(config, bind)
-    return next(
-        name
-        for name, each in all_settings(config).items()
-        if name not in given and each == settings
-    )
 
 
 def _connect(

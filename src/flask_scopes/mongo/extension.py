@@ -19,8 +19,8 @@ from . import messages
 from . import transactions
 from .clients import Document
 from .clients import Existing
+from .clients import Holders
 from .clients import client_resource
-from .clients import holder_of
 from .deadline import Deadline
 from .failures import page_for
 from .index_command import add_command
@@ -77,15 +77,15 @@ class Mongo:
         self._indexes: dict[Resource[[], Database[Document]], Indexes] = {}
         given = {**({} if client is None else {"": client}), **(binds or {})}
 
-        self.client = client_resource(scopes, given)
+        holders = Holders(given)
+        self.client = client_resource(scopes, holders)
         """The ``MongoClient`` of a bind: one per app, process, and distinct address and
         options. Without a name, of ``MONGO_URI``. Built at first use, closed when the
         process ends.
 
         :raises SetupError: the config does not say where it is.
         """
-        holder = functools.partial(holder_of, given)
-        self.session = transactions.session_resource(scopes, self.client, holder)
+        self.session = transactions.session_resource(scopes, self.client, holders.of)
         """The ``ClientSession`` of this unit with a bind, in a transaction: committed
         when the unit is finished, aborted if that fails. It begins with its first
         operation, asks nothing if there is none, and is for one thread. Binds with one

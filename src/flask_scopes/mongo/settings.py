@@ -32,6 +32,9 @@ SET_SECONDS: t.Final = 15.0
 SINGLE_SECONDS: t.Final = 5.0
 SLOW_MS: t.Final = 100.0
 
+SERVERS: t.Final = ("MONGO_URI", "MONGO_BINDS", "MONGO_OPTIONS")
+"""All that the settings of a client are made of."""
+
 # What PyMongo looks at instead of `timeoutMS`, in lower case, as options are compared.
 _LIMITS = {
     "connecttimeoutms",
