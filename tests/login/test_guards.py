@@ -304,6 +304,22 @@ def test_a_view_that_does_not_say_so_takes_none(site: Site) -> None:
     assert program.client.options("/private", headers=bearer(token)).status_code == 200
 
 
+def test_whether_there_is_a_token_is_found_out_once(site: Site) -> None:
+    asked: list[str] = []
+
+    class Request(flask.Request):
+        @property
+        def authorization(self) -> t.Any:
+            asked.append(self.path)
+            return super().authorization
+
+    browser = site.browser(ANN)
+    site.app.request_class = Request
+
+    assert browser.get("/private").status_code == 200
+    assert asked == ["/private"]
+
+
 def test_who_is_signed_in_needs_none(site: Site) -> None:
     with_api(site)
 

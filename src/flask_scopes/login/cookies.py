@@ -46,8 +46,9 @@ class Cookies(Loader):
             self._forget(response)
         else:
             # Perhaps of an attempt that was given up.
-            checked = (checked_cookies.get() or {}).get(self._cookie() or "")
-            kept = identity.keeps or (checked.kept if checked else None)
+            checked = checked_cookies.get()
+            found = checked.get(self._cookie() or "") if checked else None
+            kept = identity.keeps or (found.kept if found else None)
             if kept is not None:
                 self._send_cookie(response, kept)
         return response

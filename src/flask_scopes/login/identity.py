@@ -39,6 +39,7 @@ class Identity:
         "came",
         "device",
         "forgets",
+        "has_no_token",
         "is_answered",
         "is_loading",
         "keeps",
@@ -59,6 +60,8 @@ class Identity:
         """In which that was loaded."""
         self.token: Token | None = None
         """By which, if it was by one."""
+        self.has_no_token = False
+        """Whether it is known that the request has come without one."""
         self.device: str | None = None
         """Which was remembered, if it has signed in by that."""
         self.came = clock.now()

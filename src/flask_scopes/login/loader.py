@@ -172,11 +172,14 @@ class Loader(LoginManager):
         """Whether this request has come with a token, be it good or not: then that is
         all that counts, and its session is an empty one.
         """
+        if identity.has_no_token:
+            return False
         if isinstance(identity.session, TokenSession):
             return True
         given = flask.request.authorization
         text = given.token if given and given.type == "bearer" else None
         if self._tokens is None or not text or not self._tokens.is_one(text):
+            identity.has_no_token = True
             return False
         session = TokenSession()
         contexts.swap_session(contexts.innermost_request.get(), session)
