@@ -46,7 +46,8 @@ def before_commit(store: Store, session: ServerSession, policy: Policy) -> None:
     :raises SessionStoreError: the store is away.
     """
     plan, found = session.plan, session.found
-    if plan is None or is_spoiled():
+    # (Most requests only read, and need not know which transaction there is.)
+    if plan is None or not plan.changes_anything or is_spoiled():
         return
     refuse_read_only(store, session)
     with reaching(store):
