@@ -30,6 +30,33 @@ class Member(t.Protocol):
     longest_body: int
 
 
+_beginning: dict[int, Unit] = {}
+"""The first unit that was made for a context, by its id, until it is kept there."""
+
+
+def _keep(context: contexts.Context, unit: Unit) -> Unit:
+    """Keep *unit* on *context*, and return the one that is kept there: a thread
+    with a copy of the context may have been first.
+    """
+    # Atomic, unlike "if there is none, set it"; and by the context's own `__dict__` all
+    # that Flask reads from it would be slower.
+    first = _beginning.setdefault(id(context), unit)
+    try:
+        kept: Unit | None = getattr(context, "scopes_unit", None)
+        if kept is None or kept.forks != unit.forks:
+            # (Or it is of the process that forked this one, in the middle of it.)
+            context.scopes_unit = kept = first
+    finally:
+        if first is unit:
+            del _beginning[id(context)]
+    return kept
+
+
+if hasattr(os, "register_at_fork"):
+    # Of threads that are not here.
+    os.register_at_fork(after_in_child=_beginning.clear)
+
+
 Managers: t.TypeAlias = list[c.Callable[[], contextlib.AbstractContextManager[object]]]
 
 
@@ -170,7 +197,7 @@ class Application:
             if unit is not None:
                 forks.keep(unit)
             made = Unit(self.units, self.events, self.members)
-            unit = contexts.keep_unit(inner, made)
+            unit = _keep(inner, made)
         if alone or inner is context:
             early: Unit | None = getattr(context, "scopes_unit", None)
             if early is not None and early.is_open():

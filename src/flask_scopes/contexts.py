@@ -60,9 +60,6 @@ class Kept(t.Protocol):
     def shortcut(self) -> dict[Key, t.Any]: ...
 
 
-KeptT = t.TypeVar("KeptT", bound=Kept)
-
-
 class Context(t.Protocol):
     """A Flask context, with our attributes on it (each may be missing)."""
 
@@ -213,30 +210,10 @@ def is_over(context: Context) -> bool:
     return getattr(context, "_cv_token", context) is None
 
 
-def keep_unit(context: Context, unit: KeptT) -> KeptT:
-    """Keep *unit* on *context*, and return the one that is kept there: a thread
-    with a copy of the context may have been first.
-    """
-    # Atomic, unlike "if there is none, set it"; and by the context's own `__dict__` all
-    # that Flask reads from it would be slower.
-    first = t.cast("KeptT", _beginning.setdefault(id(context), unit))
-    try:
-        kept: KeptT | None = getattr(context, "scopes_unit", None)
-        if kept is None or kept.forks != unit.forks:
-            # (Or it is of the process that forked this one, in the middle of it.)
-            context.scopes_unit = kept = first
-    finally:
-        if first is unit:
-            del _beginning[id(context)]
-    return kept
-
-
-_beginning: dict[int, object] = {}
-"""The first unit that was made for a context, by its id, until it is kept there."""
-
-
 def attach(context: Context, unit: Kept) -> None:
-    """Keep *unit* on app context *context*, unless another request begins to share it."""
+    """Keep *unit* on app context *context*, unless another request begins to share
+    that.
+    """
     # Either this thread sees the mark of `_share`, or that one sees this entry
     # and waits: never is the shortcut put where another request may read it.
     unit.attaching.append(None)
@@ -341,7 +318,6 @@ def _forked() -> None:
     """
     global forks
     forks += 1
-    _beginning.clear()
     todo: list[t.Any] = [app_context.get(None)]
     seen: set[int] = set()
     while todo:
