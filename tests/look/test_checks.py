@@ -47,6 +47,12 @@ def preamble() -> str:
     return f"{second}\n"
 
 
+def levels() -> dict[str, list[str]]:
+    """What the table at the beginning of the page says of each code."""
+    rows = re.findall(r"^\| \[(S\d+)\]\(#s\d+\) \| (.+?) \|", PAGE.read_text(), re.M)
+    return {code: level.split(", or ") for code, level in rows}
+
+
 def found_in(module: t.Any, code: str) -> dict[str, Finding]:
     made: list[Finding] = []
     if code in ("S114", "S115"):
@@ -63,6 +69,11 @@ def test_what_the_page_calls_wrong_is_found(project: Write, code: str) -> None:
     assert code in found
     assert set(found) <= {code, "S107"}
     assert found[code].anchor == f"findings.md#{code.lower()}"
+    assert found[code].level in levels()[code]
+
+
+def test_the_table_of_the_page_has_all_codes() -> None:
+    assert [*levels()] == re.findall(r"^## (S\d+)$", PAGE.read_text(), re.M)
 
 
 @pytest.mark.parametrize("code", blocks("right"))
