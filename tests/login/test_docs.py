@@ -14,7 +14,6 @@ import typing as t
 import flask
 import flask_login  # type: ignore[import-untyped]  # it has no types
 import pytest
-from bson import ObjectId
 from flask.testing import FlaskClient as Client
 
 from flask_scopes import Scopes
@@ -23,9 +22,7 @@ from flask_scopes.login import Passwords
 from flask_scopes.login import Throttle
 from flask_scopes.login import remember
 from flask_scopes.login.tokens import Tokens
-from flask_scopes.mongo import Mongo
 from flask_scopes.sessions import ServerSessions
-from flask_scopes.sessions.mongo import MongoStore
 
 from .site import QUICK
 from .site import database_name
@@ -151,9 +148,8 @@ def test_in_mongodb(mongo_uri: str) -> None:
     app.config.update(MONGO_URI=mongo_uri, MONGO_DATABASE_PREFIX=f"{name}_")
     app.config["SCOPES_SESSION_SECURE"] = False
     scopes = Scopes()
-    names: dict[str, t.Any] = {"Mongo": Mongo, "MongoStore": MongoStore, "Any": t.Any}
-    names |= {"ServerSessions": ServerSessions, "Login": Login, "scopes": scopes}
-    names |= {"UserMixin": flask_login.UserMixin, "ObjectId": ObjectId}
+    names: dict[str, t.Any] = {"ServerSessions": ServerSessions, "Login": Login}
+    names |= {"UserMixin": flask_login.UserMixin, "scopes": scopes}
     exec(in_mongodb, names)
     scopes.init_app(app)
     names["login"].passwords = Passwords(scopes, hasher=QUICK)
