@@ -36,8 +36,12 @@ PROCESSES = [
     *[f"test_{each}.py" for each in ("celery", "deploying", "embedded", "greenlets")],
     *["test_process.py", "servers", "mongo"],
 ]
-# `make test` shows them, and they take long.
+# `make test` shows them, and they take long; the pages say the same on every Python.
 SLOW = ["look/test_inspector_browser.py", "sql/test_ledger_served.py", "test_soak.py"]
+PAGES = [
+    *["pages", "test_site.py", "test_instruction_counts.py", "mongo/test_scaling.py"],
+    *[f"test_{each}_page.py" for each in ("checks", "design", "errors", "security")],
+]
 DATA = ["login", "sessions", "sql"]
 # What is told of resources depends on their code, not on how it is printed.
 DRAWN = [f"look/test_{each}.py" for each in ("commands", "drawing", "pages")]
@@ -65,12 +69,12 @@ def tests(session: nox.Session, flask: str) -> None:
     if is_oldest:
         # Of SQLAlchemy, too, and with all that is stored.
         session.install(OLDEST_SQLALCHEMY)
-        options = without(*SLOW, *PROCESSES, *DRAWN)
+        options = without(*SLOW, *PAGES, *PROCESSES, *DRAWN)
     elif flask:
-        options = ["-m", "not mongo", *without(*SLOW, *PROCESSES, *APART)]
+        options = ["-m", "not mongo", *without(*SLOW, *PAGES, *PROCESSES, *APART)]
     else:
         # What processes do depends on Python; what databases do does not.
-        options = ["-m", "not mongo or server", *without(*SLOW, *DATA, *DRAWN)]
+        options = ["-m", "not mongo or server", *without(*SLOW, *PAGES, *DATA, *DRAWN)]
     at_once = ["--numprocesses=4", "--dist=loadfile"]
     chosen = session.posargs or ["--quiet", *at_once]
     session.run("pytest", "tests", *options, *chosen)

@@ -232,6 +232,26 @@ def test_the_development_server_starts_it(
         server.server_close()
 
 
+def test_an_app_that_is_closed_keeps_no_other_from_being_served(
+    app: flask.Flask, scopes: Scopes, log: list[str]
+) -> None:
+    @scopes.application(eager=True)
+    def model() -> None:
+        log.append("model")
+
+    other = flask.Flask("other")
+    scopes.init_app(other)
+    scopes.close(other)
+
+    server = make_server("127.0.0.1", 0, app)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    server.shutdown()
+    thread.join()
+
+    assert log == ["model"]
+
+
 def test_it_takes_no_arguments(scopes: Scopes) -> None:
     with pytest.raises(SetupError, match="arguments that nobody would pass"):
 

@@ -40,15 +40,16 @@ def _keep(context: contexts.Context, unit: Unit) -> Unit:
     """
     # Atomic, unlike "if there is none, set it"; and by the context's own `__dict__` all
     # that Flask reads from it would be slower.
-    first = _beginning.setdefault(id(context), unit)
+    key = id(context)
     try:
+        first = _beginning.setdefault(key, unit)
         kept: Unit | None = getattr(context, "scopes_unit", None)
         if kept is None or kept.forks != unit.forks:
             # (Or it is of the process that forked this one, in the middle of it.)
             context.scopes_unit = kept = first
     finally:
-        if first is unit:
-            del _beginning[id(context)]
+        # One call, whoever was first: a signal that raises must leave nothing here.
+        _beginning.pop(key, None)
     return kept
 
 

@@ -40,6 +40,7 @@ import typing as t
 
 import flask.ctx
 import flask.globals
+import flask.signals
 
 if t.TYPE_CHECKING:
     import collections.abc as c
@@ -211,9 +212,7 @@ def is_over(context: Context) -> bool:
 
 
 def attach(context: Context, unit: Kept) -> None:
-    """Keep *unit* on app context *context*, unless another request begins to share
-    that.
-    """
+    """Keep *unit* on app context *context*, unless a request begins to share that."""
     # Either this thread sees the mark of `_share`, or that one sees this entry
     # and waits: never is the shortcut put where another request may read it.
     unit.attaching.append(None)
@@ -269,6 +268,16 @@ def _share(request: Context) -> None:
         _forget(context)
 
 
+def _take_over(request: Context) -> None:
+    """Flask 3.1: let a unit that a receiver of ``appcontext_pushed`` has begun, before
+    there was a request, be that of *request*, for which the context was pushed.
+    """
+    context = app_context.get()
+    unit = getattr(context, "scopes_unit", None)
+    if unit is not None and locate(context) == (request, True):
+        request.scopes_unit = unit
+
+
 def watch_requests() -> None:
     """Flask 3.1: notice every request that shares an app context, from now on."""
     if _request_context is None:
@@ -282,6 +291,8 @@ def watch_requests() -> None:
         if app_context.get(None) is not None or hasattr(self, "scopes_outers"):
             _share(self)
         push(self)
+        if flask.signals.appcontext_pushed.receivers:
+            _take_over(self)
 
     watched.scopes_watches = True  # type: ignore[attr-defined]  # of a function
     _request_class.push = watched

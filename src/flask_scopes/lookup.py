@@ -52,6 +52,8 @@ def find(recipe: Recipe, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> t
     context = _current(None)
     if context is None:
         raise _outside(recipe)
+    # Before it is seen whether there is an override.
+    before = overrides.switches
     unit: Unit | None = getattr(context, "scopes_here", None)
     if (
         unit is None
@@ -60,16 +62,17 @@ def find(recipe: Recipe, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> t
         or recipe.owner not in unit.members
         or unit.forks != contexts.forks
     ):
-        return _find(recipe, args, kwargs, context)
+        return _find(recipe, args, kwargs, context, before)
     # The usual case: what is asked of a context and an app has been asked already.
     key = recipe if recipe.signature is None else recipe.key(args, kwargs)
     asking = current_build.get()
     if asking is not None:
         if not asking.running or asking.recipe.scope is not _REQUEST:
-            return _find(recipe, args, kwargs, context)
-        return _get(unit, context, recipe, key, args, kwargs, asking)
-    warm = context.scopes_application
-    found = _get(unit, context, recipe, key, args, kwargs, None)
+            return _find(recipe, args, kwargs, context, before)
+        return _get(unit, context, recipe, key, args, kwargs, asking, before)
+    # (Who began to listen since it was put there has to hear.)
+    warm = contexts.NOTHING if unit.events.listeners else context.scopes_application
+    found = _get(unit, context, recipe, key, args, kwargs, None, before)
     contexts.show(context, unit, warm)
     return found
 
@@ -79,6 +82,7 @@ def _find(
     args: tuple[t.Any, ...],
     kwargs: dict[str, t.Any],
     context: contexts.Context,
+    before: int,
 ) -> t.Any:
     home: Application | None = context.app.extensions.get("scopes")
     if home is None or recipe.owner not in home.members:
@@ -95,7 +99,7 @@ def _find(
     key = recipe if recipe.signature is None else recipe.key(args, kwargs)
     if recipe.scope is _APPLICATION:
         shared = _leased(home, context)
-        found = _get(shared, context, recipe, key, args, kwargs, asking)
+        found = _get(shared, context, recipe, key, args, kwargs, asking, before)
         if asking is None:
             context.scopes_application = shared.shortcut()
         return found.value if type(found) is Checked else found
@@ -106,7 +110,9 @@ def _find(
     if asking is None and not hasattr(context, "scopes_lease"):
         context.scopes_application = _warm(home, context)
     warm = getattr(context, "scopes_application", contexts.NOTHING)
-    found = _get(store, context, recipe, key, args, kwargs, asking)
+    if unit.events.listeners:
+        warm = contexts.NOTHING
+    found = _get(store, context, recipe, key, args, kwargs, asking, before)
     if asking is None:
         contexts.show(context, unit, warm)
     return found
@@ -121,7 +127,8 @@ def _outside(recipe: Recipe) -> OutsideScopeError:
 def _warm(home: Application, context: contexts.Context) -> dict[Key, t.Any]:
     """What calls of application resources may read in *context*, before any."""
     store = home.stores.get(os.getpid())
-    if store is None:
+    if store is None or store.retired:
+        # (Or else what is retired would be swept up later than it can be.)
         return contexts.NOTHING
     context.scopes_lease = store.lease
     return store.shortcut()
@@ -307,6 +314,7 @@ def _get(
     args: tuple[t.Any, ...],
     kwargs: dict[str, t.Any],
     asking: Build | None,
+    before: int,
 ) -> t.Any:
     record = store.records.get(key)
     found = store.objects.get(key, UNSET)
@@ -322,7 +330,6 @@ def _get(
                 found = store.look(key, asking)
     if found is UNSET:
         context.scopes_application = context.scopes_request = contexts.NOTHING
-        before = overrides.switches
         found = store.get_or_build(recipe, key, args, kwargs, asking)
         if overrides.switches != before:
             overrides.reconsider(store.records.get(key))

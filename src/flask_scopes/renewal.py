@@ -6,10 +6,11 @@ after it asks; the others meanwhile go on with what is there. If it is not well,
 *retired*, with all that was built from it, and built anew by the next call.
 
 A retired object is closed when nobody can hold it any more. Before a context takes
-an application object it takes the :class:`Lease` that is given out then, and keeps
-it. Retiring ends that: from then on a later one is given out. Each lease keeps the
-later ones, so when one has gone, all contexts have that took it or an earlier one,
-wherever they were copied to, and however long a body was sent.
+an application object, and mostly with its first request object, it takes the
+:class:`Lease` that is given out then, and keeps it. Retiring ends that: from then on a
+later one is given out. Each lease keeps the later ones, so when one has gone, all
+contexts have that took it or an earlier one, wherever they were copied to, and however
+long a body was sent.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from . import process
 from . import process_messages
 from .errors import StartError
 from .lookup import find
+from .store import State
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -64,7 +65,8 @@ def start_all() -> None:
     :raises StartError: an object could not be built.
     """
     for home in process.homes():
-        if home.starts:
+        # (One that is closed is not what is going to be served.)
+        if home.starts and home.store().state is State.OPEN:
             _start_home(home)
 
 

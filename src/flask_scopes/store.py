@@ -94,6 +94,10 @@ class Store:
         claims = self.claims
         while True:
             if self.state is not _OPEN:
+                # (Another thread may have built it just now.)
+                found = self.look(key, asking)
+                if found is not UNSET:
+                    return found
                 self._refuse_gone(recipe, key)
             build = Build(recipe, key, asking)
             claim = build
