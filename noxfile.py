@@ -43,6 +43,12 @@ PAGES = [
     *[f"test_{each}_page.py" for each in ("checks", "design", "errors", "security")],
 ]
 DATA = ["login", "sessions", "sql"]
+# Of these, what is about requests and cookies, and the same whatever they are kept in.
+ALIKE = [
+    *[f"login/test_{each}.py" for each in ("attacks", "letters", "openid_connect")],
+    *[f"login/test_{each}.py" for each in ("passwords", "throttle")],
+    *[f"sessions/test_{each}.py" for each in ("attacks", "elsewhere", "revoking")],
+]
 # What is told of resources depends on their code, not on how it is printed.
 DRAWN = [f"look/test_{each}.py" for each in ("commands", "drawing", "pages")]
 # What depends on contexts, sessions and how a response is sent is not among these.
@@ -69,12 +75,13 @@ def tests(session: nox.Session, flask: str) -> None:
     if is_oldest:
         # Of SQLAlchemy, too, and with all that is stored.
         session.install(OLDEST_SQLALCHEMY)
-        options = without(*SLOW, *PAGES, *PROCESSES, *DRAWN)
+        options = without(*SLOW, *PAGES, *PROCESSES, *DRAWN, *ALIKE)
     elif flask:
         options = ["-m", "not mongo", *without(*SLOW, *PAGES, *PROCESSES, *APART)]
     else:
         # What processes do depends on Python; what databases do does not.
-        options = ["-m", "not mongo or server", *without(*SLOW, *PAGES, *DATA, *DRAWN)]
+        apart = [*SLOW, *PAGES, *DATA, *DRAWN, "mongo/test_failover.py"]
+        options = ["-m", "not mongo or server", *without(*apart)]
     at_once = ["--numprocesses=4", "--dist=loadfile"]
     chosen = session.posargs or ["--quiet", *at_once]
     session.run("pytest", "tests", *options, *chosen)

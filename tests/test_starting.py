@@ -246,10 +246,12 @@ def test_an_app_that_is_closed_keeps_no_other_from_being_served(
     server = make_server("127.0.0.1", 0, app)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    server.shutdown()
-    thread.join()
-
-    assert log == ["model"]
+    try:
+        server.shutdown()
+        assert log == ["model"]
+    finally:
+        thread.join(10)
+        server.server_close()
 
 
 def test_it_takes_no_arguments(scopes: Scopes) -> None:
