@@ -20,10 +20,12 @@ if t.TYPE_CHECKING:
     from .unit import Unit
 
 
-def lives_on(unit: Unit, response: Response) -> bool:
+def lives_on(app: Flask, unit: Unit, response: Response) -> bool:
     """Whether anything of *unit* may be needed to send *response*: not if all of
     that is there already.
     """
+    if not app.extensions["scopes"].keeps_until_sent:
+        return False
     # A body that Flask iterates over may even ask for more.
     return response.is_streamed and (not response.direct_passthrough or bool(unit.sent))
 

@@ -119,15 +119,12 @@ def finish(
         committed. What it raises comes out.
     :raises CommitFailed: it should have succeeded, and could not be finished.
     """
-    home: Application = app.extensions["scopes"]
     if unit.events.listeners or everywhere:
         unit.events.tell("finishing", unit, response.status_code)
     error = take_error(request)
     if error is None and (unit.doomed is not None or response.status_code >= 400):
-        error = unit.doomed or _failed_by_status(request, response)
-        if error is not None:
-            restore_session(app, request)
-    lives_on = home.keeps_until_sent and body.lives_on(unit, response)
+        error = _failure(app, request, unit, response)
+    lives_on = body.lives_on(app, unit, response)
     try:
         if error is None:
             unit.last = prepare
@@ -137,10 +134,7 @@ def finish(
             if unit.callbacks:
                 call_back(app, unit)
         else:
-            request.scopes_failed = True
-            if response.status_code < 400:
-                # From the outside it looks like a success.
-                app.logger.info("%s, but rolled back: %r", response.status, error)
+            _note_failure(app, request, response, error)
             _roll_back(app, unit, error, lives_on)
     except Exception as refused:
         refuse(app, request, refused)
@@ -154,6 +148,15 @@ def finish(
         body.follow(app, request, unit, response)
 
 
+def _note_failure(
+    app: Flask, request: contexts.Context, response: Response, error: BaseException
+) -> None:
+    request.scopes_failed = True
+    if response.status_code < 400:
+        # From the outside it looks like a success.
+        app.logger.info("%s, but rolled back: %r", response.status, error)
+
+
 def refuse(app: Flask, request: contexts.Context, error: Exception) -> None:
     """*request* fails at its very end, because of *error*. If that is one of ours, its
     handlers hear of it, though Flask no longer looks for any. And nothing of the
@@ -165,13 +168,16 @@ def refuse(app: Flask, request: contexts.Context, error: Exception) -> None:
     restore_session(app, request)
 
 
-def _failed_by_status(
-    request: contexts.Context, response: Response
+def _failure(
+    app: Flask, request: contexts.Context, unit: Unit, response: Response
 ) -> Exception | None:
-    status = response.status_code
-    if status in accepted(request):
-        return None
-    return unit_messages.failed_by_status(status)
+    """What *unit* fails with, if it is doomed or the status, from 400 on, says so."""
+    error: Exception | None = unit.doomed
+    if error is None and response.status_code not in accepted(request):
+        error = unit_messages.failed_by_status(response.status_code)
+    if error is not None:
+        restore_session(app, request)
+    return error
 
 
 def _roll_back(app: Flask, unit: Unit, error: BaseException, lives_on: bool) -> None:

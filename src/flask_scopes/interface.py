@@ -93,34 +93,17 @@ class Interface:
         if unit is not None:
             try:
                 replay.refuse_stream(request, response)
-                # Where there is no session there is nothing to prepare.
-                prepare = (
-                    None
-                    if is_null
-                    else functools.partial(_prepare, app, inner, request, unit)
-                )
-                ending.finish(app, request, unit, response, prepare)
+                prepare = functools.partial(_prepare, app, inner, request, unit)
+                # (Where there is no session there is nothing to prepare.)
+                step = None if is_null else prepare
+                ending.finish(app, request, unit, response, step)
             except BaseException:
                 body.drop(app, response)
                 raise
         elif not is_null:
             _limit_size(app, inner, request)
-        if is_null:
-            return
-        # Another one, if that was restored.
-        session = getattr(request, _SESSION)
-        if inner.is_null_session(session):
-            return
-        failed = hasattr(request, "scopes_failed")
-        if not failed or getattr(session, "modified", True):
-            try:
-                inner.save_session(app, session, response)
-            except ScopesError as error:
-                ending.refuse(app, request, error)
-                raise
-        elif getattr(session, "accessed", True):
-            # As Flask does when it saves: the response depends on who asks.
-            response.vary.add("Cookie")
+        if not is_null:
+            _save(app, inner, request, response)
 
     def __getattr__(self, name: str) -> t.Any:
         if name == "_inner":
@@ -164,6 +147,25 @@ def _is_complete(frame: types.FrameType | None) -> bool:
 
 
 _ASKING = {"is_null_session", "save_session"}
+
+
+def _save(
+    app: Flask, inner: SessionInterface, request: contexts.Context, response: Response
+) -> None:
+    # Another one, if that was restored.
+    session: SessionMixin = getattr(request, _SESSION)
+    if inner.is_null_session(session):
+        return
+    failed = hasattr(request, "scopes_failed")
+    if not failed or getattr(session, "modified", True):
+        try:
+            inner.save_session(app, session, response)
+        except ScopesError as error:
+            ending.refuse(app, request, error)
+            raise
+    elif getattr(session, "accessed", True):
+        # As Flask does when it saves: the response depends on who asks.
+        response.vary.add("Cookie")
 
 
 def _prepare(

@@ -93,27 +93,14 @@ class Store:
         """
         claims = self.claims
         while True:
-            if self.state is not _OPEN:
-                # (Another thread may have built it just now.)
-                found = self.look(key, asking)
-                if found is not UNSET:
-                    return found
+            # (Another thread may have built it just now.)
+            if self.state is not _OPEN and key not in self.objects:
                 self._refuse_gone(recipe, key)
-            build = Build(recipe, key, asking)
-            claim = build
+            build = claim = Build(recipe, key, asking)
             try:
                 claim = claims.setdefault(key, build)
                 if claim is build and key not in self.objects:
-                    try:
-                        if self.events.listeners or everywhere:
-                            made = self.events.build(self, build, args, kwargs)
-                        else:
-                            made = self.make(build, args, kwargs)
-                    except BaseException as error:
-                        build.fail(error)
-                        raise
-                    if self.state is not _OPEN:
-                        self._refuse_late(build)
+                    made = self._build(build, args, kwargs)
                     if asking is not None:
                         asking.uses[build] = None
                     return made
@@ -126,17 +113,20 @@ class Store:
                 if build.waiters:
                     build.end()
             if claim is not build:
-                # Those who waited share how it ended. If each tried in turn, an
-                # outage would hold the last one for the sum of all time-outs.
-                wait_for(claim, asking)
-                if claims.get(key) is claim:
-                    # Left there by an argument whose hash has changed.
-                    del claims[key]
-                if claim.error is not None:
-                    raise _again(claim.error) from claim.error
+                self._wait(claim, asking)
             found = self.look(key, asking)
             if found is not UNSET:
                 return found
+
+    def _wait(self, claim: Build, asking: Build | None) -> None:
+        # Those who waited share how it ended. If each tried in turn, an outage would
+        # hold the last one for the sum of all time-outs.
+        wait_for(claim, asking)
+        if self.claims.get(claim.key) is claim:
+            # Left there by an argument whose hash has changed.
+            del self.claims[claim.key]
+        if claim.error is not None:
+            raise _again(claim.error) from claim.error
 
     def look(self, key: Key, asking: Build | None) -> object:
         """The object of *key*, or :data:`UNSET`; noted for *asking*, if that is any."""
@@ -151,6 +141,21 @@ class Store:
                 asking.uses[record] = None
                 return found
             time.sleep(0)
+
+    def _build(
+        self, build: Build, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
+    ) -> object:
+        try:
+            if self.events.listeners or everywhere:
+                made = self.events.build(self, build, args, kwargs)
+            else:
+                made = self.make(build, args, kwargs)
+        except BaseException as error:
+            build.fail(error)
+            raise
+        if self.state is not _OPEN:
+            self._refuse_late(build)
+        return made
 
     def make(
         self, build: Build, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
