@@ -325,7 +325,7 @@ if not collector:
     os._exit(0)
 endings = [os.waitpid(child, 0)[1] for child in (leaver, collector)]
 time.sleep(0.5)
-with MongoClient(server.uri, serverSelectionTimeoutMS=2000) as client:
+with MongoClient(server.uri, serverSelectionTimeoutMS=20_000) as client:
     client.admin.command("ping")
 print(*endings, server.pid, flush=True)
 held.__exit__(None, None, None)
@@ -344,7 +344,7 @@ with mongod(sys.argv[1]) as server:
         print(server.pid, flush=True)
         time.sleep(60)
     except KeyboardInterrupt:
-        with MongoClient(server.uri, serverSelectionTimeoutMS=2000) as client:
+        with MongoClient(server.uri, serverSelectionTimeoutMS=20_000) as client:
             client.admin.command("ping")
         print(server.pid, flush=True)
 """)
