@@ -40,6 +40,7 @@ PROCESSES = [
 SLOW = ["look/test_inspector_browser.py", "sql/test_ledger_served.py", "test_soak.py"]
 PAGES = [
     *["pages", "test_site.py", "test_instruction_counts.py", "mongo/test_scaling.py"],
+    "test_benchmarks.py",
     *[f"test_{each}_page.py" for each in ("checks", "design", "errors", "security")],
 ]
 DATA = ["login", "sessions", "sql"]

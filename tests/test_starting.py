@@ -210,6 +210,20 @@ def test_an_override_is_built_in_its_place(
     assert log == []
 
 
+def serve(app: flask.Flask) -> None:
+    """Serve *app* for a moment."""
+    # All apps of the process are started; those of other tests could fail.
+    gc.collect()
+    server = make_server("127.0.0.1", 0, app)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        server.shutdown()
+    finally:
+        thread.join(10)
+        server.server_close()
+
+
 def test_the_development_server_starts_it(
     app: flask.Flask, scopes: Scopes, log: list[str]
 ) -> None:
@@ -218,18 +232,8 @@ def test_the_development_server_starts_it(
         log.append("model")
         yield
 
-    # It starts all apps of the process; those of other tests could fail.
-    gc.collect()
-    server = make_server("127.0.0.1", 0, app)
-    assert log == []
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        server.shutdown()
-        assert log == ["model"]
-    finally:
-        thread.join(10)
-        server.server_close()
+    serve(app)
+    assert log == ["model"]
 
 
 def test_an_app_that_is_closed_keeps_no_other_from_being_served(
@@ -243,15 +247,8 @@ def test_an_app_that_is_closed_keeps_no_other_from_being_served(
     scopes.init_app(other)
     scopes.close(other)
 
-    server = make_server("127.0.0.1", 0, app)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        server.shutdown()
-        assert log == ["model"]
-    finally:
-        thread.join(10)
-        server.server_close()
+    serve(app)
+    assert log == ["model"]
 
 
 def test_it_takes_no_arguments(scopes: Scopes) -> None:

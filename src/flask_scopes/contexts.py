@@ -110,8 +110,8 @@ SESSION = "_session" if hasattr(_request_class, "session") else "session"
 
 
 NOTHING: t.Final[dict[Key, t.Any]] = {}
-"""What calls find while they are to take the cold path. (An attribute that is missing
-would do as well; to miss a key takes a third of the time.)
+"""What calls find while they are to take the cold path; always empty. (An attribute
+that is missing would do as well; to miss a key takes half of the time.)
 """
 
 

@@ -116,7 +116,7 @@ def finish(
     """Finish *unit*, of *request*, whose *response* is complete.
 
     :param prepare: called when it is about to succeed, last before anything is
-        committed. What it raises comes out.
+        committed; None if there is no session. What it raises comes out.
     :raises CommitFailed: it should have succeeded, and could not be finished.
     """
     if unit.events.listeners or everywhere:

@@ -93,10 +93,10 @@ class Interface:
         if unit is not None:
             try:
                 replay.refuse_stream(request, response)
-                prepare = functools.partial(_prepare, app, inner, request, unit)
-                # (Where there is no session there is nothing to prepare.)
-                step = None if is_null else prepare
-                ending.finish(app, request, unit, response, step)
+                prepare = None
+                if not is_null:
+                    prepare = functools.partial(_prepare, app, inner, request, unit)
+                ending.finish(app, request, unit, response, prepare)
             except BaseException:
                 body.drop(app, response)
                 raise

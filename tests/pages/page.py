@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
+import socket
 import sys
+import threading
 import typing as t
 from pathlib import Path
 
@@ -76,6 +79,20 @@ def _anchors(text: str) -> set[str]:
     titles = re.findall(r"^#{1,3} (.+)$", text, re.M)
     kept = [re.sub(r"[^\w\- ]", "", title.lower()) for title in titles]
     return {title.strip().replace(" ", "-") for title in kept}
+
+
+def meet_as_they_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let two threads connect at once, if both do."""
+    both = threading.Barrier(2)
+    connect = socket.create_connection
+
+    def slowly(address: tuple[str, int]) -> socket.socket:
+        # Until both are here, or it is certain that the other one only waits.
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(1)
+        return connect(address)
+
+    monkeypatch.setattr(socket, "create_connection", slowly)
 
 
 def load(name: str) -> t.Any:

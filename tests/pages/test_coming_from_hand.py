@@ -8,7 +8,6 @@ import json
 import re
 import socket
 import sqlite3
-import threading
 import typing as t
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from flask_scopes import ClosedError
 
 from .page import Page
 from .page import load
+from .page import meet_as_they_connect
 
 G = "coming-from-g"
 FIRST = "coming-from-before-first-request"
@@ -181,16 +181,7 @@ def test_two_that_are_first(
     elif not by_hand:
         # It is the eager one that all wait for; let it need the other one.
         first.app.before_request(lambda: first.stock() and None)
-    both = threading.Barrier(2)
-    connect = socket.create_connection
-
-    def slowly(address: tuple[str, int]) -> socket.socket:
-        # Until both are here, or it is certain that the other one is elsewhere.
-        with contextlib.suppress(threading.BrokenBarrierError):
-            both.wait(1)
-        return connect(address)
-
-    monkeypatch.setattr(socket, "create_connection", slowly)
+    meet_as_they_connect(monkeypatch)
     with concurrent.futures.ThreadPoolExecutor(2) as threads:
         asked = [threads.submit(client_of(first).get, "/prices/tea") for _ in "ab"]
     statuses = sorted(each.result().status_code for each in asked)

@@ -10,7 +10,6 @@ import os
 import re
 import socket
 import sqlite3
-import threading
 import typing as t
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from flask_scopes import CommitFailed
 from ..test_forks import in_child
 from .page import Page
 from .page import load
+from .page import meet_as_they_connect
 
 BY_HAND, HERE = "by_hand", "shop"
 
@@ -184,16 +184,7 @@ def test_a_fork(shop: t.Any, says: c.Callable[[str], str]) -> None:
 def test_two_threads(
     shop: t.Any, says: c.Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both = threading.Barrier(2)
-    connect = socket.create_connection
-
-    def slowly(address: tuple[str, int]) -> socket.socket:
-        # Until both are here, or it is certain that the other one only waits.
-        with contextlib.suppress(threading.BrokenBarrierError):
-            both.wait(1)
-        return connect(address)
-
-    monkeypatch.setattr(socket, "create_connection", slowly)
+    meet_as_they_connect(monkeypatch)
     with concurrent.futures.ThreadPoolExecutor(2) as threads:
         found = set(threads.map(stock, [shop, shop]))
     said = says("two threads ask for it first")
